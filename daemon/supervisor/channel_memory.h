@@ -1,0 +1,17 @@
+// A channel's words in its node segment, as far as the supervisor writes them.
+#pragma once
+
+#include <cstdint>
+
+#include "control/fabric_map.h"
+
+namespace ripstop::supervisor {
+
+// A channel that both ends have left gets ready for new ones: what was not read is given up, the
+// indices go on.
+void open_channel(const control::FabricMap& map, uint32_t ring_id) noexcept;
+
+// Who may produce, as layout::make_receiver() names it; 0: nobody.
+void set_producer(const control::FabricMap& map, uint32_t ring_id, uint32_t producer) noexcept;
+
+}  // namespace ripstop::supervisor

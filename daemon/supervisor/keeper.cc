@@ -1,0 +1,148 @@
+// Who may do what: onlookers the policy allows get read-only descriptors. The memory itself goes only
+// to a process of this user that holds the fabric's lock, which is a supervisor; that connection is
+// the new link. Only over a link is the keeper told to end.
+#include "supervisor/keeper.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <map>
+#include <memory>
+
+#include "control/peer.h"
+#include "control/wire.h"
+#include "memory/memfd.h"
+#include "supervisor/event_loop.h"
+
+namespace ripstop::supervisor {
+
+namespace {
+
+class Keeper {
+ public:
+  Keeper(EventLoop loop, const control::Endpoint& endpoint, const AccessPolicy& policy)
+      : loop_(std::move(loop)), endpoint_(endpoint), policy_(policy) {}
+
+  Result<void> run(base::OwnedFd link) {
+    link_fd_ = link.get();
+    if (auto watched = watch(std::move(link)); !watched) return watched;
+    auto done = loop_.run();
+    if (listener_) unlink(endpoint_.keeper_socket.c_str());
+    return done;
+  }
+
+ private:
+  Result<void> watch(base::OwnedFd socket) {
+    const int fd = socket.get();
+    sockets_[fd] = std::move(socket);
+    return loop_.watch(fd, EPOLLIN | EPOLLRDHUP, [this, fd](uint32_t) { on_packet(fd); });
+  }
+
+  void close(int fd) {
+    loop_.unwatch(fd);
+    sockets_.erase(fd);
+    if (fd != link_fd_) return;
+    link_fd_ = -1;
+    if (memory_.empty()) loop_.stop();  // The supervisor ended before there was anything to keep.
+  }
+
+  void on_connection() {
+    base::OwnedFd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (socket) static_cast<void>(watch(std::move(socket)));  // Unwatched it is closed with the keeper.
+  }
+
+  void on_packet(int fd) {
+    auto packet = control::receive_packet(fd);
+    if (!packet && packet.error().code == Errc::Timeout) return;
+    if (!packet || packet->bytes.empty()) return close(fd);
+    auto request = control::decode_request(packet->bytes);
+    if (!request) return close(fd);
+    std::vector<int> fds;
+    const control::Reply reply = answer(fd, request->body, packet->fds, fds);
+    auto sent = control::send_packet(fd, control::encode(request->serial, reply), fds);
+    if (!sent) close(fd);
+  }
+
+  control::Reply answer(int fd, const control::Request& request, std::vector<base::OwnedFd>& came, std::vector<int>& fds) {
+    if (const auto* keep = std::get_if<control::KeepRequest>(&request); keep != nullptr && fd == link_fd_) {
+      if (auto kept = take(*keep, came); !kept) return kept.error();
+      return control::DoneReply{};
+    }
+    if (std::holds_alternative<control::EndRequest>(request) && fd == link_fd_) {
+      loop_.stop();
+      return control::DoneReply{};
+    }
+    auto peer = control::peer_of(fd);
+    if (!peer) return peer.error();
+    if (std::holds_alternative<control::AdoptRequest>(request)) return hand_over(fd, *peer, fds);
+    if (!policy_.allows(*peer)) return policy_.denied(*peer);
+    if (std::holds_alternative<control::ObserveRequest>(request)) {
+      for (const auto& each : read_only_) fds.push_back(each.get());
+      return control::ObserveReply{segment_bytes_};
+    }
+    const auto record = control::read_lock(endpoint_);
+    return Error{Errc::NoSupervisor, 0, "the supervisor of fabric " + endpoint_.fabric + " does not run",
+                 "its keeper (pid " + std::to_string(getpid()) + ") holds the memory" +
+                     (record ? "; the supervisor was pid " + std::to_string(record->pid) : ""),
+                 "ripstopd --fabric " + endpoint_.fabric};
+  }
+
+  Result<void> take(const control::KeepRequest& keep, std::vector<base::OwnedFd>& came) {
+    if (came.size() != keep.segment_bytes.size() || came.size() < 2) {
+      return Error{Errc::Protocol, 0, "descriptors and segments do not match", "", ""};
+    }
+    read_only_.clear();
+    for (const auto& fd : came) {
+      auto read_only = memory::reopen_read_only(fd.get());
+      if (!read_only) return read_only.error();
+      read_only_.push_back(std::move(*read_only));
+    }
+    memory_ = std::move(came);
+    segment_bytes_ = keep.segment_bytes;
+    if (listener_) return {};
+    auto listener = listen_at(endpoint_.keeper_socket, policy_);
+    if (!listener) return listener.error();
+    listener_ = std::move(*listener);
+    return loop_.watch(listener_.get(), EPOLLIN, [this](uint32_t) { on_connection(); });
+  }
+
+  control::Reply hand_over(int fd, const control::Peer& peer, std::vector<int>& fds) {
+    const auto record = control::read_lock(endpoint_);
+    const bool is_supervisor = link_fd_ < 0 && peer.uid == geteuid() && record && record->pid == peer.pid &&
+                               control::lock_is_held(endpoint_);
+    if (!is_supervisor) {
+      return Error{Errc::Denied, 0, "the memory goes to the fabric's next supervisor alone",
+                   "pid " + std::to_string(peer.pid) + " does not hold " + endpoint_.lock, ""};
+    }
+    for (const auto& each : memory_) fds.push_back(each.get());
+    link_fd_ = fd;
+    return control::ObserveReply{segment_bytes_};
+  }
+
+  EventLoop loop_;
+  const control::Endpoint& endpoint_;
+  const AccessPolicy& policy_;
+  std::map<int, base::OwnedFd> sockets_;
+  int link_fd_ = -1;  // -1: no supervisor lives.
+  base::OwnedFd listener_;
+  std::vector<base::OwnedFd> memory_;  // Read-write.
+  std::vector<base::OwnedFd> read_only_;
+  std::vector<uint64_t> segment_bytes_;
+};
+
+}  // namespace
+
+int run_keeper(const control::Endpoint& endpoint, const AccessPolicy& policy) {
+  prctl(PR_SET_NAME, "ripstop-keeper");
+  auto loop = EventLoop::create();
+  if (!loop) return 1;
+  fcntl(kKeeperLinkFd, F_SETFD, FD_CLOEXEC);
+  fcntl(kKeeperLinkFd, F_SETFL, O_NONBLOCK);
+  Keeper keeper(std::move(*loop), endpoint, policy);
+  return keeper.run(base::OwnedFd(kKeeperLinkFd)) ? 0 : 1;
+}
+
+}  // namespace ripstop::supervisor

@@ -1,0 +1,494 @@
+// Edges.  R(directory) -> A(directory)  an entry's bytes, supervisor to reader.
+//         R(route) -> A(route)          a route block's bytes, supervisor to publisher.
+#include "supervisor/registry.h"
+
+#include <time.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cstring>
+#include <unordered_set>
+
+#include "base/clock.h"
+#include "base/name_hash.h"
+#include "control/topic_grammar.h"
+#include "layout/agent_block.h"
+#include "supervisor/channel_memory.h"
+#include "supervisor/log.h"
+
+namespace ripstop::supervisor {
+
+namespace {
+
+using layout::AgentState;
+
+constexpr uint32_t kRingSlotsMin = 4;
+constexpr uint32_t kRingSlotsMax = 65536;
+constexpr uint32_t kChannelPayloadMax = 1u << 24;
+constexpr uint64_t kSubscriptionInUse = 1;
+
+void copy_text(char* field, std::size_t field_bytes, std::string_view text) noexcept {
+  const std::size_t length = std::min(text.size(), field_bytes - 1);
+  std::memset(field, 0, field_bytes);
+  std::memcpy(field, text.data(), length);
+}
+
+void add_one(std::atomic<uint64_t>& counter) noexcept {
+  counter.fetch_add(1, std::memory_order_relaxed);  // A counter: nothing hangs on it.
+}
+
+// Writes into a block that a slow reader may still be copying; it finds out afterwards.
+void store_words(std::byte* to, const void* from, std::size_t bytes) noexcept {
+  auto* out = reinterpret_cast<uint64_t*>(to);
+  for (std::size_t i = 0; i < bytes / sizeof(uint64_t); ++i) {
+    uint64_t word = 0;
+    std::memcpy(&word, static_cast<const std::byte*>(from) + i * sizeof word, sizeof word);
+    __atomic_store_n(out + i, word, __ATOMIC_RELAXED);  // Relaxed: the topic's word releases them.
+  }
+}
+
+uint32_t unit_count_of(std::size_t receiver_count) noexcept {
+  const std::size_t bytes = sizeof(layout::RouteHeader) + receiver_count * sizeof(layout::RouteReceiver);
+  return static_cast<uint32_t>((bytes + layout::kRouteUnitBytes - 1) / layout::kRouteUnitBytes);
+}
+
+Error out_of_bounds(const char* what) {
+  return {Errc::Protocol, 0, std::string(what) + " is out of bounds", "the request was not made by this library", ""};
+}
+
+}  // namespace
+
+Registry::Registry(const SegmentManager& segments)
+    : segments_(segments),
+      super_(segments.superblock()),
+      agents_(table<layout::AgentEntry>(super_.agents_offset)),
+      topics_(table<layout::TopicEntry>(super_.topics_offset)),
+      buckets_(table<layout::TopicBucket>(super_.buckets_offset)),
+      subscriptions_(table<layout::SubscriptionEntry>(super_.subscriptions_offset)),
+      routes_(table<std::byte>(super_.routes_offset)),
+      route_arena_(static_cast<uint32_t>(super_.routes_bytes / layout::kRouteUnitBytes)),
+      rings_(segments),
+      settlement_(segments.map(), &Registry::rings_of, this),
+      topic_subscriptions_(super_.topic_capacity),
+      agent_subscriptions_(super_.agent_capacity) {
+  take_over();
+}
+
+// In new memory this finds nothing; after a kill it finds what the last supervisor had written.
+void Registry::take_over() {
+  const control::ControlView& view = segments_.view();
+  for (uint32_t id = super_.subscription_capacity - 1; id >= 1; --id) {
+    const layout::SubscriptionEntry& subscription = subscriptions_[id];
+    // Relaxed, here and below: this thread is the only writer.
+    const uint64_t word = subscription.word.load(std::memory_order_relaxed);
+    subscription_serial_ = std::max(subscription_serial_, word >> 2);
+    if ((word & 3) != kSubscriptionInUse) {
+      free_subscriptions_.push_back(id);
+      continue;
+    }
+    topic_subscriptions_[subscription.topic_id].push_back(id);
+    agent_subscriptions_[subscription.agent].push_back(id);
+  }
+  std::vector<uint32_t> torn;
+  for (uint32_t id = 0; id < view.topic_high(); ++id) {
+    std::reverse(topic_subscriptions_[id].begin(), topic_subscriptions_[id].end());
+    const auto unit = static_cast<uint32_t>(topics_[id].route.load(std::memory_order_relaxed));  // As above.
+    std::vector<layout::RouteReceiver> receivers;
+    if (unit != 0 && view.copy_route(id, receivers)) {
+      route_arena_.claim(unit, reinterpret_cast<const layout::RouteHeader*>(routes_ + unit * layout::kRouteUnitBytes)->unit_count);
+    }
+    const auto wanted = receivers_of(id);
+    const bool same = receivers.size() == wanted.size() &&
+                      (wanted.empty() || std::memcmp(receivers.data(), wanted.data(), wanted.size() * sizeof wanted[0]) == 0);
+    if (!same) torn.push_back(id);
+  }
+  for (const uint32_t id : torn) publish_route(id);
+  for (uint32_t id = 1; id < rings_.high(); ++id) {
+    if (rings_.state(id) == kRingSettling) end_queue(id);
+  }
+  for (const uint32_t id : agents()) {
+    if (agent_state(id) == AgentState::Dead) settle(id, true);
+  }
+}
+
+uint64_t Registry::next_incarnation() noexcept {
+  // Relaxed: a number for once; it stands in the segment before anything bears it.
+  return super_.next_incarnation.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+// --- agents ---------------------------------------------------------------------------------------
+
+AgentState Registry::agent_state(uint32_t agent_id) const noexcept {
+  return layout::agent_word_state(agents_[agent_id].word.load(std::memory_order_relaxed));  // Ours alone.
+}
+
+uint64_t Registry::agent_incarnation(uint32_t agent_id) const noexcept {
+  return layout::agent_word_incarnation(agents_[agent_id].word.load(std::memory_order_relaxed));  // Ours alone.
+}
+
+std::vector<uint32_t> Registry::agents() const {
+  std::vector<uint32_t> ids;
+  const uint32_t high = segments_.view().agent_high();
+  for (uint32_t id = 1; id < high; ++id) {
+    if (agent_state(id) != AgentState::Free) ids.push_back(id);
+  }
+  return ids;
+}
+
+std::optional<uint32_t> Registry::find_agent(std::string_view name) const noexcept {
+  const uint32_t high = segments_.view().agent_high();
+  for (uint32_t id = 1; id < high; ++id) {
+    if (agent_state(id) == AgentState::Free) continue;
+    if (control::ControlView::text_of(agents_[id].name, sizeof agents_[id].name) == name) return id;
+  }
+  return std::nullopt;
+}
+
+Result<AgentPlace> Registry::attach(const AgentIdentity& identity, uint32_t node_index) {
+  if (const auto holder = find_agent(identity.name)) {
+    const std::string pid = std::to_string(agents_[*holder].pid);
+    return Error{Errc::NameTaken, 0, "agent " + identity.name + " is attached already",
+                 "pid " + pid + " (" + agents_[*holder].program + ") has the name, as agent " + std::to_string(*holder),
+                 "take another name, or end that process:     kill " + pid};
+  }
+  AgentPlace place;
+  for (uint32_t step = 0; step < super_.node_count && place.id == 0; ++step) {
+    place.node_index = (node_index + step) % super_.node_count;
+    const layout::NodeGeometry& node = super_.nodes[place.node_index];
+    for (uint32_t id = node.agent_first; id < node.agent_first + node.agent_count; ++id) {
+      if (agent_state(id) != AgentState::Free) continue;
+      place.id = id;
+      break;
+    }
+  }
+  if (place.id == 0) {
+    return Error{Errc::AgentsFull, 0, "the fabric has no room for another agent",
+                 "all " + std::to_string(super_.agent_capacity - 1) + " places are taken",
+                 "configure more \"agents\", or detach some:     shmctl agents"};
+  }
+  place.incarnation = next_incarnation();
+  settlement_.open_inbox(place.id, place.incarnation);
+  layout::AgentEntry& entry = agents_[place.id];
+  entry.pid = identity.pid;
+  entry.uid = identity.uid;
+  entry.gid = identity.gid;
+  entry.node_index = place.node_index;
+  entry.attach_time_ns = base::monotonic_ns();
+  entry.pidfd_inode = identity.pidfd_inode;
+  entry.flags = identity.flags;
+  copy_text(entry.name, sizeof entry.name, identity.name);
+  copy_text(entry.program, sizeof entry.program, identity.program);
+  entry.word.store(layout::make_agent_word(place.incarnation, AgentState::Live), std::memory_order_release);  // R(directory)
+  // Relaxed: only we write it.
+  if (place.id >= super_.agent_high.load(std::memory_order_relaxed)) {
+    super_.agent_high.store(place.id + 1, std::memory_order_release);  // R(directory)
+  }
+  add_one(super_.attach_count);
+  return place;
+}
+
+void Registry::settle(uint32_t agent_id, bool died) {
+  layout::AgentEntry& entry = agents_[agent_id];
+  const uint64_t incarnation = agent_incarnation(agent_id);
+  const bool first_time = agent_state(agent_id) == AgentState::Live;
+  entry.word.store(layout::make_agent_word(incarnation, AgentState::Dead), std::memory_order_release);  // R(directory)
+  if (first_time) add_one(died ? super_.death_count : super_.detach_count);
+
+  std::vector<uint32_t> topic_ids;
+  for (const uint32_t id : agent_subscriptions_[agent_id]) topic_ids.push_back(subscriptions_[id].topic_id);
+  std::sort(topic_ids.begin(), topic_ids.end());
+  topic_ids.erase(std::unique(topic_ids.begin(), topic_ids.end()), topic_ids.end());
+  for (const uint32_t topic_id : topic_ids) publish_route(topic_id);
+
+  const std::vector<uint32_t> queues = queues_of(agent_id, incarnation);
+  count(settlement_.settle(agent_id, incarnation, queues));
+  for (const uint32_t id : queues) free_ring(id);
+  for (uint32_t id = 1; id < rings_.high(); ++id) {
+    const layout::RingEntry& ring = rings_.entry(id);
+    if (rings_.state(id) != kRingInUse || ring.kind != layout::RingKind::Channel) continue;
+    const bool receives = ring.owner == agent_id && ring.owner_incarnation == incarnation;
+    const bool sends = ring.producer == agent_id && ring.producer_incarnation == incarnation;
+    if (receives) leave_channel(id, control::ChannelEnd::Receiver);
+    if (sends) leave_channel(id, control::ChannelEnd::Sender);
+  }
+  for (const uint32_t id : std::vector<uint32_t>(agent_subscriptions_[agent_id])) free_subscription(id);
+  entry.word.store(layout::make_agent_word(incarnation, AgentState::Free), std::memory_order_release);  // R(directory)
+}
+
+std::vector<uint32_t> Registry::queues_of(uint32_t agent_id, uint64_t incarnation) const {
+  std::vector<uint32_t> ids;
+  for (uint32_t id = 1; id < rings_.high(); ++id) {
+    const layout::RingEntry& ring = rings_.entry(id);
+    if (rings_.state(id) != kRingFree && ring.kind == layout::RingKind::Queue && ring.owner == agent_id &&
+        ring.owner_incarnation == incarnation) {
+      ids.push_back(id);
+    }
+  }
+  return ids;
+}
+
+void Registry::count(const control::Settled& settled) noexcept {
+  // Relaxed: counters.
+  super_.recovered_messages.fetch_add(settled.message_count, std::memory_order_relaxed);
+  super_.recovered_chunks.fetch_add(settled.chunk_count, std::memory_order_relaxed);
+  super_.completed_sends.fetch_add(settled.completed_count, std::memory_order_relaxed);
+  super_.corrupt_words.fetch_add(settled.corrupt_count, std::memory_order_relaxed);
+}
+
+std::vector<control::TopicRing> Registry::rings_of(void* registry, uint32_t topic_id, uint32_t agent_id) {
+  const auto& self = *static_cast<const Registry*>(registry);
+  std::vector<control::TopicRing> rings;
+  if (topic_id >= self.topic_subscriptions_.size()) return rings;
+  for (const uint32_t id : self.topic_subscriptions_[topic_id]) {
+    const layout::SubscriptionEntry& subscription = self.subscriptions_[id];
+    if (subscription.agent == agent_id) rings.push_back({agent_id, subscription.ring_id});
+  }
+  return rings;
+}
+
+// --- topics and subscriptions -----------------------------------------------------------------------
+
+Result<uint32_t> Registry::topic(std::string_view name) {
+  if (auto checked = control::check_topic(name); !checked) return checked.error();
+  if (const auto found = segments_.view().find_topic(name)) return *found;
+  const uint32_t id = super_.topic_high.load(std::memory_order_relaxed);  // Relaxed: only we write it.
+  if (id >= super_.topic_capacity) {
+    return Error{Errc::TopicsFull, 0, "the fabric has no room for another topic",
+                 "all " + std::to_string(super_.topic_capacity) + " are named",
+                 "configure more \"topics\"; names with numbers in them use topics up"};
+  }
+  layout::TopicEntry& entry = topics_[id];
+  entry.hash = base::name_hash(name);
+  entry.name_bytes = static_cast<uint32_t>(name.size());
+  copy_text(entry.name, sizeof entry.name, name);
+  layout::TopicBucket& bucket = buckets_[control::ControlView::bucket_of(entry.hash, super_.topic_bucket_count)];
+  entry.next = bucket.load(std::memory_order_relaxed);  // Relaxed: only we write it.
+  // R(directory): count, state and bucket each make the same bytes visible to their readers.
+  super_.topic_high.store(id + 1, std::memory_order_release);
+  entry.state.store(1, std::memory_order_release);
+  bucket.store(id + 1, std::memory_order_release);
+  return id;
+}
+
+std::vector<layout::RouteReceiver> Registry::receivers_of(uint32_t topic_id) const {
+  std::vector<layout::RouteReceiver> receivers;
+  std::unordered_set<uint32_t> inboxes;
+  for (const uint32_t id : topic_subscriptions_[topic_id]) {
+    const layout::SubscriptionEntry& subscription = subscriptions_[id];
+    const uint32_t agent_id = subscription.agent;
+    if (agent_state(agent_id) != AgentState::Live || agent_incarnation(agent_id) != subscription.agent_incarnation) continue;
+    // An inbox is named once, however many subscriptions lead to it.
+    if (subscription.ring_id == 0 && !inboxes.insert(agent_id).second) continue;
+    layout::RouteReceiver receiver{};
+    receiver.incarnation = subscription.ring_id == 0 ? subscription.agent_incarnation : rings_.incarnation(subscription.ring_id);
+    receiver.agent = agent_id;
+    receiver.ring_id = subscription.ring_id;
+    receiver.overflow = subscription.overflow;
+    receiver.subscription = id;
+    receiver.subscription_row = subscription.row;
+    receiver.agent_incarnation_low = static_cast<uint32_t>(subscription.agent_incarnation);
+    receivers.push_back(receiver);
+  }
+  return receivers;
+}
+
+bool Registry::publish_route(uint32_t topic_id) {
+  layout::TopicEntry& topic = topics_[topic_id];
+  const uint64_t old = topic.route.load(std::memory_order_relaxed);  // Relaxed: only we write it.
+  const uint64_t version = (old >> 32) + 1;
+  const auto receivers = receivers_of(topic_id);
+  uint64_t unit = 0;
+  if (!receivers.empty()) {
+    const uint32_t unit_count = unit_count_of(receivers.size());
+    auto place = route_arena_.allocate(unit_count, base::monotonic_ns());
+    if (!place && route_arena_.next_reuse_ns() != 0) {
+      // Routes change faster than their blocks may be reused: this is where that is slowed down.
+      const timespec until{0, 100'000'000};
+      nanosleep(&until, nullptr);
+      place = route_arena_.allocate(unit_count, base::monotonic_ns());
+    }
+    if (!place) return false;
+    unit = *place;
+    std::byte* block = routes_ + unit * layout::kRouteUnitBytes;
+    const layout::RouteHeader header{version & 0xffffffffu, topic_id, static_cast<uint32_t>(receivers.size()), unit_count, 0, {}};
+    store_words(block, &header, sizeof header);
+    store_words(block + sizeof header, receivers.data(), receivers.size() * sizeof receivers[0]);
+  }
+  topic.route.store(version << 32 | unit, std::memory_order_release);  // R(route)
+  // R(route): whoever sees the epoch move finds the new route.
+  super_.route_epoch[control::ControlView::shard_of(topic.hash)].fetch_add(1, std::memory_order_release);
+  if (const auto old_unit = static_cast<uint32_t>(old); old_unit != 0) {
+    const auto* retired = reinterpret_cast<const layout::RouteHeader*>(routes_ + old_unit * layout::kRouteUnitBytes);
+    route_arena_.retire(old_unit, retired->unit_count, base::monotonic_ns());
+  }
+  return true;
+}
+
+Result<control::SubscribeReply> Registry::subscribe(uint32_t agent_id, const control::SubscribeRequest& request) {
+  if (request.overflow > 3) return out_of_bounds("overflow");
+  if (request.row >= layout::kSubscriptionRows) return out_of_bounds("row");
+  const uint32_t wanted_slots = request.slot_count == 0 ? super_.lane_slots[2] : request.slot_count;
+  if (wanted_slots > kRingSlotsMax) return out_of_bounds("slot_count");
+  auto topic_id = topic(request.topic);
+  if (!topic_id) return topic_id.error();
+  const auto full = [&](std::string why) {
+    return Error{Errc::SubscriptionsFull, 0, "the fabric has no room for another subscription", std::move(why),
+                 "configure more \"subscriptions\" or \"route_arena_bytes\""};
+  };
+  if (free_subscriptions_.empty()) return full("all " + std::to_string(super_.subscription_capacity - 1) + " are taken");
+
+  const uint64_t incarnation = agent_incarnation(agent_id);
+  uint32_t ring_id = 0;
+  if (request.own_ring || request.overflow != 0) {
+    const uint32_t slot_count = std::bit_ceil(std::max(wanted_slots, kRingSlotsMin));
+    auto ring = rings_.reserve({layout::RingKind::Queue, agents_[agent_id].node_index, slot_count, sizeof(layout::Slot)});
+    if (!ring) return ring.error();
+    ring_id = *ring;
+    layout::RingEntry& entry = rings_.entry(ring_id);
+    entry.overflow = request.overflow;
+    entry.owner = agent_id;
+    entry.owner_incarnation = incarnation;
+    entry.producer = 0;
+    entry.producer_incarnation = 0;
+    const uint64_t ring_incarnation = next_incarnation();
+    settlement_.open_queue(ring_id, ring_incarnation);
+    rings_.publish(ring_id, ring_incarnation, kRingInUse);
+  }
+  const uint32_t id = free_subscriptions_.back();
+  free_subscriptions_.pop_back();
+  layout::SubscriptionEntry& entry = subscriptions_[id];
+  entry.agent = agent_id;
+  entry.topic_id = *topic_id;
+  entry.agent_incarnation = incarnation;
+  entry.ring_id = ring_id;
+  entry.overflow = request.overflow;
+  entry.row = request.row;
+  entry.since_ns = base::monotonic_ns();
+  entry.word.store(++subscription_serial_ << 2 | kSubscriptionInUse, std::memory_order_release);  // R(directory)
+  // Relaxed: only we write it.
+  if (id >= super_.subscription_high.load(std::memory_order_relaxed)) {
+    super_.subscription_high.store(id + 1, std::memory_order_release);  // R(directory)
+  }
+  topic_subscriptions_[*topic_id].push_back(id);
+  agent_subscriptions_[agent_id].push_back(id);
+  if (!publish_route(*topic_id)) {
+    free_subscription(id);
+    if (ring_id != 0) end_queue(ring_id);
+    return full("the memory for routes is used up");
+  }
+  return control::SubscribeReply{id, *topic_id, ring_id};
+}
+
+Result<void> Registry::unsubscribe(uint32_t agent_id, uint32_t subscription_id) {
+  const auto& own = agent_subscriptions_[agent_id];
+  if (std::find(own.begin(), own.end(), subscription_id) == own.end()) {
+    return Error{Errc::NotFound, 0, "agent " + std::to_string(agent_id) + " has no subscription " + std::to_string(subscription_id),
+                 "it has ended, or it is another agent's", ""};
+  }
+  const uint32_t topic_id = subscriptions_[subscription_id].topic_id;
+  const uint32_t ring_id = subscriptions_[subscription_id].ring_id;
+  free_subscription(subscription_id);
+  if (!publish_route(topic_id)) log(LogLevel::Warning, "no room for a shorter route: its old one stays");
+  if (ring_id != 0) end_queue(ring_id);
+  return {};
+}
+
+void Registry::free_subscription(uint32_t subscription_id) noexcept {
+  layout::SubscriptionEntry& entry = subscriptions_[subscription_id];
+  std::erase(topic_subscriptions_[entry.topic_id], subscription_id);
+  std::erase(agent_subscriptions_[entry.agent], subscription_id);
+  // Relaxed: only we write it.
+  const uint64_t word = entry.word.load(std::memory_order_relaxed);
+  entry.word.store(word & ~uint64_t{3}, std::memory_order_release);  // R(directory)
+  free_subscriptions_.push_back(subscription_id);
+}
+
+void Registry::end_queue(uint32_t ring_id) {
+  const uint32_t owner = rings_.entry(ring_id).owner;
+  rings_.publish(ring_id, rings_.incarnation(ring_id), kRingSettling);
+  count(settlement_.close_queue(ring_id, owner));
+  free_ring(ring_id);
+}
+
+void Registry::free_ring(uint32_t ring_id) noexcept {
+  rings_.publish(ring_id, rings_.incarnation(ring_id), kRingFree);
+}
+
+// --- channels -----------------------------------------------------------------------------------------
+
+Result<control::ChannelReply> Registry::open_channel(uint32_t agent_id, const control::ChannelOpenRequest& request) {
+  if (auto named = control::check_name(request.name); !named) return named.error();
+  if (request.payload_bytes == 0 || request.payload_bytes > kChannelPayloadMax) return out_of_bounds("payload_bytes");
+  if (request.slot_count == 0 || request.slot_count > kRingSlotsMax) return out_of_bounds("slot_count");
+  const auto slot_bytes = static_cast<uint32_t>(
+      base::round_up(request.payload_bytes + sizeof(layout::ChannelSlot), base::kCacheLineBytes));
+  const uint32_t slot_count = std::bit_ceil(std::max(request.slot_count, 2u));
+  const bool sends = request.end == control::ChannelEnd::Sender;
+  const uint64_t incarnation = agent_incarnation(agent_id);
+
+  auto ring_id = rings_.find_channel(request.name);
+  if (ring_id) {
+    const layout::RingEntry& ring = rings_.entry(*ring_id);
+    const uint32_t holder = sends ? ring.producer : ring.owner;
+    if (holder != 0) {
+      return Error{Errc::ChannelBusy, 0,
+                   "the " + std::string(sends ? "sender's" : "receiver's") + " end of channel " + request.name + " is taken",
+                   "agent " + std::string(agents_[holder].name) + " (pid " + std::to_string(agents_[holder].pid) + ") has it",
+                   "use another channel, or a topic, which any number may share"};
+    }
+    if (ring.slot_bytes != slot_bytes || ring.slot_count != slot_count) {
+      return Error{Errc::WrongGeometry, 0, "channel " + request.name + " has another geometry",
+                   "it has " + std::to_string(ring.slot_count) + " slots of " +
+                       std::to_string(ring.slot_bytes - sizeof(layout::ChannelSlot)) + " bytes, asked were " +
+                       std::to_string(slot_count) + " of " + std::to_string(request.payload_bytes),
+                   "open both ends with the same ChannelOptions"};
+    }
+  }
+  const bool is_new = !ring_id;
+  if (is_new) {
+    auto reserved = rings_.reserve({layout::RingKind::Channel, agents_[agent_id].node_index, slot_count, slot_bytes});
+    if (!reserved) return reserved.error();
+    ring_id = *reserved;
+    supervisor::open_channel(segments_.map(), *ring_id);
+  }
+  layout::RingEntry& ring = rings_.entry(*ring_id);
+  if (is_new) {
+    copy_text(ring.name, sizeof ring.name, request.name);
+    ring.owner = ring.producer = 0;
+    ring.owner_incarnation = ring.producer_incarnation = 0;
+  }
+  (sends ? ring.producer_incarnation : ring.owner_incarnation) = incarnation;
+  (sends ? ring.producer : ring.owner) = agent_id;
+  if (sends) set_producer(segments_.map(), *ring_id, layout::make_receiver(agent_id, incarnation));
+  const uint64_t ring_incarnation = is_new ? next_incarnation() : rings_.incarnation(*ring_id);
+  rings_.publish(*ring_id, ring_incarnation, kRingInUse);
+  return control::ChannelReply{*ring_id, ring_incarnation};
+}
+
+Result<void> Registry::close_channel(uint32_t agent_id, uint32_t ring_id, control::ChannelEnd end) {
+  const bool exists = ring_id >= 1 && ring_id < rings_.high() && rings_.state(ring_id) == kRingInUse &&
+                      rings_.entry(ring_id).kind == layout::RingKind::Channel;
+  const uint32_t holder = !exists                                ? 0
+                          : end == control::ChannelEnd::Sender ? rings_.entry(ring_id).producer
+                                                                 : rings_.entry(ring_id).owner;
+  if (holder != agent_id) {
+    return Error{Errc::NotFound, 0, "agent " + std::to_string(agent_id) + " does not have that end of channel " + std::to_string(ring_id),
+                 "it was closed before, or it is another agent's", ""};
+  }
+  leave_channel(ring_id, end);
+  return {};
+}
+
+void Registry::leave_channel(uint32_t ring_id, control::ChannelEnd end) {
+  layout::RingEntry& ring = rings_.entry(ring_id);
+  if (end == control::ChannelEnd::Sender) {
+    ring.producer = 0;
+    set_producer(segments_.map(), ring_id, 0);
+  } else {
+    ring.owner = 0;
+  }
+  if (ring.owner == 0 && ring.producer == 0) free_ring(ring_id);
+}
+
+}  // namespace ripstop::supervisor

@@ -1,0 +1,112 @@
+// Who is there and who receives what: the only writer of the control segment.
+//
+// An agent's entry goes FREE -> LIVE -> DEAD -> FREE by one store each; a route changes by a new block
+// and one store of its topic's word. Whoever reads sees the state before or after, never between.
+// A supervisor that takes over finds everything in the segment: nothing here is kept elsewhere.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "control/settlement.h"
+#include "control/wire.h"
+#include "ripstop/result.h"
+#include "supervisor/ring_directory.h"
+#include "supervisor/route_arena.h"
+#include "supervisor/segment_manager.h"
+
+namespace ripstop::supervisor {
+
+struct AgentIdentity {
+  std::string name;
+  uint32_t pid = 0;
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  uint64_t pidfd_inode = 0;
+  std::string program;
+  uint32_t flags = 0;
+};
+
+struct AgentPlace {
+  uint32_t id = 0;
+  uint64_t incarnation = 0;
+  uint32_t node_index = 0;
+};
+
+class Registry {
+ public:
+  // Lifetime: `segments` outlives it.
+  explicit Registry(const SegmentManager& segments);
+  Registry(const Registry&) = delete;
+  Registry& operator=(const Registry&) = delete;
+
+  // --- agents -----------------------------------------------------------------------------------
+  // `node_index`: where its block should lie; another node's when that one is full.
+  // Errors: NameTaken (names id and pid), AgentsFull.
+  Result<AgentPlace> attach(const AgentIdentity& identity, uint32_t node_index);
+  // Ends an agent, by death or detach: DEAD, out of all routes, settled, FREE. `died`: count it so.
+  void settle(uint32_t agent_id, bool died);
+  std::optional<uint32_t> find_agent(std::string_view name) const noexcept;
+  const layout::AgentEntry& agent(uint32_t agent_id) const noexcept { return agents_[agent_id]; }
+  layout::AgentState agent_state(uint32_t agent_id) const noexcept;
+  uint64_t agent_incarnation(uint32_t agent_id) const noexcept;
+  // Ids of all agents that are not FREE.
+  std::vector<uint32_t> agents() const;
+
+  // --- topics and subscriptions -------------------------------------------------------------------
+  // Errors: BadTopic, TopicsFull.
+  Result<uint32_t> topic(std::string_view name);
+  // Errors: BadTopic, TopicsFull, SubscriptionsFull, RingsFull, Protocol (a field is out of bounds).
+  Result<control::SubscribeReply> subscribe(uint32_t agent_id, const control::SubscribeRequest& request);
+  // Errors: NotFound (not a subscription of this agent).
+  Result<void> unsubscribe(uint32_t agent_id, uint32_t subscription_id);
+
+  // --- channels -------------------------------------------------------------------------------------
+  // Errors: BadName, ChannelBusy (names who has that end), WrongGeometry, RingsFull, Protocol.
+  Result<control::ChannelReply> open_channel(uint32_t agent_id, const control::ChannelOpenRequest& request);
+  // Errors: NotFound (this agent does not have that end).
+  Result<void> close_channel(uint32_t agent_id, uint32_t ring_id, control::ChannelEnd end);
+
+ private:
+  template <class T>
+  T* table(uint64_t offset) const noexcept {
+    return reinterpret_cast<T*>(segments_.control_data() + offset);
+  }
+  void take_over();
+  uint64_t next_incarnation() noexcept;
+
+  std::vector<layout::RouteReceiver> receivers_of(uint32_t topic_id) const;
+  // False when the arena has no room: the old route stays, and what it names of the dead is refused by
+  // their rings.
+  bool publish_route(uint32_t topic_id);
+  void free_subscription(uint32_t subscription_id) noexcept;
+  // Closes a queue whose subscription has ended, and frees it.
+  void end_queue(uint32_t ring_id);
+  void free_ring(uint32_t ring_id) noexcept;
+  std::vector<uint32_t> queues_of(uint32_t agent_id, uint64_t incarnation) const;
+  void count(const control::Settled& settled) noexcept;
+  // For the settlement: where a topic reaches an agent. `topic_id` comes from a node segment.
+  static std::vector<control::TopicRing> rings_of(void* registry, uint32_t topic_id, uint32_t agent_id);
+  void leave_channel(uint32_t ring_id, control::ChannelEnd end);
+
+  const SegmentManager& segments_;
+  layout::Superblock& super_;
+  layout::AgentEntry* agents_;
+  layout::TopicEntry* topics_;
+  layout::TopicBucket* buckets_;
+  layout::SubscriptionEntry* subscriptions_;
+  std::byte* routes_;
+  RouteArena route_arena_;
+  RingDirectory rings_;
+  control::Settlement settlement_;
+  // What the segment says too, the other way round.
+  std::vector<std::vector<uint32_t>> topic_subscriptions_;
+  std::vector<std::vector<uint32_t>> agent_subscriptions_;
+  std::vector<uint32_t> free_subscriptions_;
+  uint64_t subscription_serial_ = 0;
+};
+
+}  // namespace ripstop::supervisor

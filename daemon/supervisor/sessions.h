@@ -1,0 +1,82 @@
+// One session per connection, one process per agent: what a peer asks, and what its end means.
+//
+// An agent's life hangs on its process, which its pidfd reports at once, not on its connection. When
+// the connection ends first, the kernel is asked: does the process still map our memory? Then it keeps
+// its agent and may reconnect; if not, it has executed another program and the agent is settled.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "control/peer.h"
+#include "control/wire.h"
+#include "supervisor/access_policy.h"
+#include "supervisor/event_loop.h"
+#include "supervisor/registry.h"
+#include "supervisor/segment_manager.h"
+
+namespace ripstop::supervisor {
+
+class Sessions {
+ public:
+  // Lifetime: all arguments outlive it. `drain`: somebody asked the supervisor to end.
+  Sessions(EventLoop& loop, const SegmentManager& segments, Registry& registry, const AccessPolicy& policy,
+           std::function<void()> drain);
+  ~Sessions();
+  Sessions(const Sessions&) = delete;
+  Sessions& operator=(const Sessions&) = delete;
+
+  // A connection that has just been accepted.
+  void open(base::OwnedFd socket);
+
+  // After a take-over: watches the processes of all agents in the registry, settles those that ended
+  // while no supervisor was there. Returns how many live.
+  std::size_t find_agents();
+
+  // From now on attach is answered with Draining.
+  void refuse_attaches() noexcept { draining_ = true; }
+  std::size_t agent_count() const noexcept { return processes_.size(); }
+  // "planner (pid 4711, agent 3)", one each.
+  std::vector<std::string> agent_names() const;
+
+ private:
+  struct Session;
+  struct Process {
+    base::OwnedFd pidfd;
+    int session_fd = -1;  // -1: its connection is lost.
+  };
+  struct Answer {
+    control::Reply reply;
+    std::vector<int> fds;
+  };
+
+  void on_socket(Session& session, uint32_t events);
+  void close(Session& session);
+  void on_process_end(uint32_t agent_id);
+  // False: the process cannot be watched.
+  bool watch_process(uint32_t agent_id, base::OwnedFd pidfd, int session_fd);
+  void end_agent(uint32_t agent_id, bool died, const char* how);
+  bool maps_our_memory(uint32_t pid) const;
+
+  Answer answer(Session& session, const control::Request& request);
+  Answer attach(Session& session, const control::AttachRequest& request);
+  Answer resume(Session& session, const control::AttachRequest& request);
+  Answer attached(uint32_t agent_id) const;
+  uint32_t node_for(const control::AttachRequest& request) const noexcept;
+  control::StatusReply status() const;
+
+  EventLoop& loop_;
+  const SegmentManager& segments_;
+  Registry& registry_;
+  const AccessPolicy& policy_;
+  std::function<void()> drain_;
+  std::vector<uint64_t> node_inodes_;
+  std::map<int, std::unique_ptr<Session>> sessions_;  // By socket.
+  std::map<uint32_t, Process> processes_;             // By agent.
+  bool draining_ = false;
+};
+
+}  // namespace ripstop::supervisor

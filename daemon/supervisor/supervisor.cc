@@ -1,0 +1,251 @@
+#include "supervisor/supervisor.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "base/clock.h"
+#include "memory/hugepage_pool.h"
+#include "supervisor/control_server.h"
+#include "supervisor/keeper_link.h"
+#include "supervisor/log.h"
+#include "supervisor/registry.h"
+#include "supervisor/sd_notify.h"
+#include "supervisor/segment_manager.h"
+#include "supervisor/sessions.h"
+#include "supervisor/start_report.h"
+
+namespace ripstop::supervisor {
+
+namespace {
+
+enum class State : uint32_t { Starting = 0, Serving = 1, Draining = 2, Ended = 3 };
+
+constexpr uint64_t kNsPerMs = 1'000'000;
+// A keeper that ends this often, this fast, will not stay.
+constexpr int kKeeperStartsMax = 5;
+constexpr uint64_t kKeeperStartsNs = 10'000 * kNsPerMs;
+
+void set_state(layout::Superblock& super, State state) noexcept {
+  super.state.store(static_cast<uint32_t>(state), std::memory_order_relaxed);  // For tools; nothing hangs on it.
+}
+
+// Connections and pidfds are descriptors: two for each agent.
+void raise_descriptor_limit() noexcept {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+Result<void> set_affinity(const Config& config) {
+  if (config.cpu_affinity.empty()) return {};
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  for (const uint64_t cpu : config.cpu_affinity) CPU_SET(cpu, &cpus);
+  if (sched_setaffinity(0, sizeof cpus, &cpus) != 0) {
+    return Error{Errc::ConfigValue, errno, "\"cpu_affinity\" names no processor of this machine", "the kernel refused it", "see nproc"};
+  }
+  return {};
+}
+
+// Delivers SIGTERM and SIGINT by descriptor; SIGHUP and SIGPIPE do nothing.
+Result<base::OwnedFd> open_signals() {
+  sigset_t ends;
+  sigemptyset(&ends);
+  sigaddset(&ends, SIGTERM);
+  sigaddset(&ends, SIGINT);
+  sigprocmask(SIG_BLOCK, &ends, nullptr);
+  signal(SIGHUP, SIG_IGN);
+  signal(SIGPIPE, SIG_IGN);
+  base::OwnedFd fd(signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd) return system_error("signalfd", errno);
+  return fd;
+}
+
+// The memory of this fabric: what a killed supervisor's keeper holds, or new.
+struct Memory {
+  SegmentManager segments;
+  std::optional<KeeperLink> keeper;  // Adopted with the memory.
+  uint64_t hugepages_added = 0;
+  bool is_adopted = false;
+};
+
+std::optional<Memory> adopt_memory(const control::Endpoint& endpoint, uint64_t hugepages_added) {
+  auto kept = KeeperLink::adopt(endpoint);
+  if (!kept) {
+    if (kept.error().code != Errc::NotFound) log_error(LogLevel::Warning, "the keeper's memory is not taken over", kept.error());
+    return std::nullopt;
+  }
+  auto segments = SegmentManager::adopt(std::move(kept->fds), kept->segment_bytes);
+  if (!segments) {
+    log_error(LogLevel::Warning, "the last supervisor's memory cannot be used, this fabric starts anew", segments.error());
+    kept->link.end();
+    return std::nullopt;
+  }
+  return Memory{std::move(*segments), std::move(kept->link), hugepages_added, true};
+}
+
+Result<Memory> create_memory(const Config& config, std::span<const topology::NumaNode> nodes, bool nodes_are_real) {
+  auto segments = SegmentManager::create(config, nodes, nodes_are_real);
+  if (!segments) return segments.error();
+  const uint64_t added = segments->hugepages_added();
+  return Memory{std::move(*segments), std::nullopt, added, false};
+}
+
+// Keeps the keeper: one is always there while the supervisor serves.
+class KeeperWatch {
+ public:
+  KeeperWatch(EventLoop& loop, const Config& config, const SegmentManager& segments, std::optional<KeeperLink> link)
+      : loop_(loop), config_(config), segments_(segments), link_(std::move(link)) {}
+
+  void start() {
+    if (!config_.keeper) return;
+    const uint64_t now_ns = base::monotonic_ns();
+    if (now_ns - first_start_ns_ > kKeeperStartsNs) {
+      first_start_ns_ = now_ns;
+      start_count_ = 0;
+    }
+    if (++start_count_ > kKeeperStartsMax) {
+      log(LogLevel::Error, "the keeper does not stay: this fabric does not outlive its supervisor any more");
+      return name_it(0);
+    }
+    if (!link_) {
+      auto started = KeeperLink::start(config_, segments_);
+      if (!started) {
+        log_error(LogLevel::Error, "there is no keeper", started.error());
+        return name_it(0);
+      }
+      link_ = std::move(*started);
+    }
+    name_it(link_->pid());
+    auto watched = loop_.watch(link_->pidfd(), EPOLLIN, [this](uint32_t) { on_end(); });
+    if (!watched) log_error(LogLevel::Error, "the keeper cannot be watched", watched.error());
+  }
+
+  void end() {
+    if (!link_) return;
+    loop_.unwatch(link_->pidfd());
+    link_->end();
+    link_.reset();
+    name_it(0);
+  }
+
+ private:
+  void on_end() {
+    log(LogLevel::Warning, "the keeper (pid %d) has ended; another one is started", link_->pid());
+    loop_.unwatch(link_->pidfd());
+    link_->reap();
+    link_.reset();
+    start();
+  }
+
+  void name_it(pid_t pid) noexcept {
+    segments_.superblock().keeper_pid.store(static_cast<uint32_t>(pid), std::memory_order_relaxed);  // For tools.
+  }
+
+  EventLoop& loop_;
+  const Config& config_;
+  const SegmentManager& segments_;
+  std::optional<KeeperLink> link_;
+  uint64_t first_start_ns_ = 0;
+  int start_count_ = 0;
+};
+
+// Refuses new agents, and gives those that are there some time to detach by themselves.
+Result<void> drain(EventLoop& loop, Sessions& sessions, const Config& config) {
+  sessions.refuse_attaches();
+  const uint64_t end_ns = base::monotonic_ns() + config.drain_timeout_ms * kNsPerMs;
+  for (uint64_t now_ns = 0; sessions.agent_count() > 0 && (now_ns = base::monotonic_ns()) < end_ns;) {
+    const auto left_ms = static_cast<int>((end_ns - now_ns + kNsPerMs - 1) / kNsPerMs);
+    if (auto done = loop.run_once(left_ms); !done) return done;
+  }
+  // Requests that are here already still get their answer: Draining.
+  if (auto done = loop.run_once(0); !done) return done;
+  for (const std::string& name : sessions.agent_names()) {
+    log(LogLevel::Info, "agent %s is still attached; it keeps its memory until it ends", name.c_str());
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> run_supervisor(const Config& config, std::span<const topology::NumaNode> nodes, bool nodes_are_real) {
+  raise_descriptor_limit();
+  if (auto pinned = set_affinity(config); !pinned) return pinned;
+  auto policy = AccessPolicy::create(config);
+  if (!policy) return policy.error();
+  auto endpoint = control::own_endpoint(config.fabric);
+  if (!endpoint) return endpoint.error();
+  if (auto made = control::make_directory(*endpoint, policy->socket_mode() != 0600); !made) return made;
+  auto lock = control::FabricLock::take(*endpoint);
+  if (!lock) return lock.error();
+  const control::LockRecord left_behind = lock->left_behind();
+  if (auto written = lock->write({getpid(), left_behind.hugepages_added}); !written) return written;
+  auto signals = open_signals();
+  if (!signals) return signals.error();
+  auto loop = EventLoop::create();
+  if (!loop) return loop.error();
+
+  auto adopted = adopt_memory(*endpoint, left_behind.hugepages_added);
+  if (!adopted) memory::shrink_hugepage_pool(left_behind.hugepages_added);
+  auto memory = adopted ? Result<Memory>(std::move(*adopted)) : create_memory(config, nodes, nodes_are_real);
+  if (!memory) {
+    lock->remove();
+    control::remove_directory(*endpoint);
+    return memory.error();
+  }
+  const uint64_t hugepages_added = memory->hugepages_added;
+  auto served = [&]() -> Result<void> {
+    if (auto written = lock->write({getpid(), hugepages_added}); !written) return written;
+    layout::Superblock& super = memory->segments.superblock();
+    super.supervisor_epoch.fetch_add(1, std::memory_order_relaxed);  // For tools; nothing hangs on it, nor on these:
+    super.supervisor_pid.store(static_cast<uint32_t>(getpid()), std::memory_order_relaxed);
+    set_state(super, State::Starting);
+
+    Registry registry(memory->segments);
+    Sessions sessions(*loop, memory->segments, registry, *policy, [&] { loop->stop(); });
+    if (memory->is_adopted) {
+      log(LogLevel::Info, "took over from pid %d, which was killed: %zu agents live", left_behind.pid, sessions.find_agents());
+    }
+    KeeperWatch keeper(*loop, config, memory->segments, std::move(memory->keeper));
+    keeper.start();
+    auto server = ControlServer::create(*loop, sessions, endpoint->socket, *policy);
+    if (!server) {
+      keeper.end();
+      return server.error();
+    }
+    auto watched = loop->watch(signals->get(), EPOLLIN, [&](uint32_t) {
+      signalfd_siginfo info{};
+      [[maybe_unused]] const ssize_t got = read(signals->get(), &info, sizeof info);
+      log(LogLevel::Info, "ends: signal %u from pid %u", info.ssi_signo, info.ssi_pid);
+      loop->stop();
+    });
+    if (!watched) return watched;
+    set_state(super, State::Serving);
+    print_start_report(config, *endpoint, *policy, memory->segments, memory->is_adopted ? 0 : hugepages_added);
+    sd_notify("READY=1\nSTATUS=serving fabric " + config.fabric);
+
+    auto done = loop->run();
+
+    sd_notify("STOPPING=1");
+    set_state(super, State::Draining);
+    if (auto drained = drain(*loop, sessions, config); !drained && done) done = drained;
+    set_state(super, State::Ended);
+    keeper.end();
+    return done;
+  }();
+  memory = Error{};  // The descriptors and maps go before the pages are given back.
+  memory::shrink_hugepage_pool(hugepages_added);
+  lock->remove();
+  control::remove_directory(*endpoint);
+  return served;
+}
+
+}  // namespace ripstop::supervisor

@@ -1,0 +1,213 @@
+#include "agent/agent_core.h"
+
+#include <sched.h>
+
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+
+#include "agent/channel_core.h"
+#include "agent/publisher_core.h"
+#include "agent/subscriber_core.h"
+#include "base/atomic_pair.h"
+#include "base/name_hash.h"
+#include "control/endpoint.h"
+#include "control/topic_grammar.h"
+#include "ring/space.h"
+
+namespace ripstop::detail {
+
+namespace {
+
+// The kernel's NUMA node of the processor that runs us.
+uint32_t current_os_node() noexcept {
+  unsigned cpu = 0;
+  unsigned node = 0;
+  return getcpu(&cpu, &node) == 0 ? node : 0;
+}
+
+Result<control::Endpoint> endpoint_of(const AgentOptions& options) {
+  if (!options.socket.empty()) return control::endpoint_at(options.socket);
+  std::string fabric = options.fabric;
+  const char* wanted = std::getenv("RIPSTOP_FABRIC");
+  if (fabric == "default" && wanted != nullptr && *wanted != '\0') fabric = wanted;
+  return control::find_endpoint(fabric);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<AgentCore>> AgentCore::attach(AgentOptions options) {
+  if (auto name = control::check_name(options.name); !name) return name.error();
+  if (!base::cpu_has_pair_swap()) {
+    return Error{Errc::UnsupportedCpu, 0, "this processor has no 16-byte compare-and-swap",
+                 "every reference in shared memory changes by one (cmpxchg16b, casp)",
+                 "run on a 64-bit processor made after 2008, or give the virtual machine the cx16 feature"};
+  }
+  watch_forks();
+  const auto endpoint = endpoint_of(options);
+  if (!endpoint) return endpoint.error();
+  options.fabric = endpoint->fabric;
+  auto client = control::Client::connect(*endpoint, options.timeout);
+  if (!client) return client.error();
+  control::AttachRequest request;
+  request.name = options.name;
+  request.node = options.node;
+  request.os_node = current_os_node();
+  request.flags = options.observer ? layout::kAgentObserver : 0;
+  auto attachment = client->attach(request);
+  if (!attachment) return attachment.error();
+  auto view = control::ControlView::open(attachment->control.bytes());
+  if (!view) return view.error();
+  std::vector<std::span<std::byte>> nodes;
+  for (const memory::Segment& node : attachment->nodes) nodes.push_back(node.bytes());
+  auto map = control::FabricMap::create(attachment->control.bytes(), nodes);
+  if (!map) return map.error();
+  layout::AgentBlock* block = map->block(attachment->agent_id);
+  if (block == nullptr) {
+    return Error{Errc::Corrupt, 0, "the supervisor named an agent slot that does not exist", "", "restart ripstopd"};
+  }
+  ring::join_heavy_fences();
+
+  std::shared_ptr<AgentCore> core(new AgentCore());
+  core->options_ = std::move(options);
+  core->fork_mark_ = fork_count.load(std::memory_order_relaxed);  // Relaxed: see usable().
+  core->client_ = std::move(*client);
+  core->attachment_ = std::move(*attachment);
+  core->view_ = std::move(*view);
+  core->map_ = std::move(*map);
+  core->block_ = block;
+  const layout::Superblock& super = core->view_->superblock();
+  core->clock_ = {super.tsc_base, super.tsc_base_ns, super.tsc_mult};
+  core->senders_ = std::make_unique<Senders>(core->map_->chunks(), *block, core->attachment_->node_index, core->id(),
+                                             core->incarnation());
+  core->inbox_ = std::make_unique<Inbox>(*core, *core->map_, *block, core->incarnation(), core->options_.wait, core->clock_);
+  return core;
+}
+
+AgentCore::~AgentCore() {
+  if (forked()) descriptor_.abandon();
+  (void)detach();  // What it could not tell the supervisor, the kernel tells it when we end.
+}
+
+Error AgentCore::unusable() const {
+  if (forked()) {
+    return Error{Errc::Forked, 0, "agent " + options_.name + " belongs to the parent of this process",
+                 "a child made by fork() has no mapping of the fabric's memory",
+                 "attach an agent of its own in the child, or fork before attaching"};
+  }
+  return Error{Errc::SupervisorGone, 0, "agent " + options_.name + " has been detached", "", "attach again"};
+}
+
+Result<void> AgentCore::detach() {
+  if (!usable()) return {};
+  descriptor_.close();
+  senders_->clear();
+  if (inbox_->in_hand_count() > 0) keep_alive_ = weak_from_this().lock();
+  detached_.store(true, std::memory_order_relaxed);  // Relaxed: see usable().
+  return control_call([](control::Client& client) { return client.detach(); });
+}
+
+std::optional<uint32_t> AgentCore::open_publisher_row(uint32_t topic_id) noexcept {
+  for (uint32_t i = 0; i < layout::kPublisherRows; ++i) {
+    layout::PublisherRow& row = block_->publishers[i];
+    uint32_t free = 0;
+    // A(row): the row as its last user left it.
+    if (!row.state.compare_exchange_strong(free, 1, std::memory_order_acquire, std::memory_order_relaxed)) continue;  // Relaxed: taken.
+    // Relaxed: ours now; readers take what they find.
+    row.topic_id.store(topic_id, std::memory_order_relaxed);
+    return i;
+  }
+  return std::nullopt;
+}
+
+void AgentCore::close_row(uint32_t row_index) noexcept {
+  block_->publishers[row_index].state.store(0, std::memory_order_release);  // R(row)
+}
+
+uint32_t AgentCore::open_subscription_row(uint32_t topic_id) noexcept {
+  for (uint32_t i = 0; i < layout::kSubscriptionRows; ++i) {
+    layout::SubscriptionRow& row = block_->subscriptions[i];
+    uint32_t free = 0;
+    // A(row)
+    if (!row.state.compare_exchange_strong(free, 1, std::memory_order_acquire, std::memory_order_relaxed)) continue;  // Relaxed: taken.
+    // Relaxed: ours now; readers take what they find.
+    row.topic_id.store(topic_id, std::memory_order_relaxed);
+    row.message_count.store(0, std::memory_order_relaxed);
+    row.byte_count.store(0, std::memory_order_relaxed);
+    row.lost_count.store(0, std::memory_order_relaxed);
+    row.duplicate_count.store(0, std::memory_order_relaxed);
+    row.dropped_count.store(0, std::memory_order_relaxed);
+    row.ring_id.store(0, std::memory_order_relaxed);
+    return i;
+  }
+  return layout::kSubscriptionRows - 1;  // Counts together with the last.
+}
+
+Result<std::unique_ptr<PublisherCore>> AgentCore::open_publisher(std::string_view topic, const PublisherOptions& options) {
+  if (!usable()) return unusable();
+  if (auto name = control::check_topic(topic); !name) return name.error();
+  // A topic that somebody has named before needs no supervisor.
+  std::optional<uint32_t> topic_id = view_->find_topic(topic);
+  if (!topic_id) {
+    auto reply = control_call([&](control::Client& client) { return client.topic_id(topic); });
+    if (!reply) return reply.error();
+    topic_id = *reply;
+  }
+  const auto row = open_publisher_row(*topic_id);
+  if (!row) {
+    return Error{Errc::SendersFull, 0, "agent " + options_.name + " has too many publishers",
+                 "an agent publishes " + std::to_string(layout::kPublisherRows) + " topics at most",
+                 "close some, or attach another agent for the others"};
+  }
+  return std::make_unique<PublisherCore>(shared_from_this(), std::string(topic), *topic_id, base::name_hash(topic), *row,
+                                         options);
+}
+
+Result<std::unique_ptr<SubscriberCore>> AgentCore::open_subscriber(std::string_view topic, const SubscriberOptions& options) {
+  if (!usable()) return unusable();
+  if (auto name = control::check_topic(topic); !name) return name.error();
+  const bool own_ring = options.own_ring || options.overflow != Overflow::Block;
+  auto topic_id = control_call([&](control::Client& client) { return client.topic_id(topic); });
+  if (!topic_id) return topic_id.error();
+  const uint32_t row_index = open_subscription_row(*topic_id);
+  layout::SubscriptionRow& row = block_->subscriptions[row_index];
+  const auto give_up = [&](Error error) {
+    row.state.store(0, std::memory_order_release);  // R(row)
+    return error;
+  };
+  control::SubscribeRequest request;
+  request.topic = topic;
+  request.overflow = static_cast<uint8_t>(options.overflow);
+  request.own_ring = own_ring;
+  request.slot_count = options.slot_count == 0 ? 0 : std::bit_ceil(options.slot_count);
+  request.row = row_index;
+  auto reply = control_call([&](control::Client& client) { return client.subscribe(request); });
+  if (!reply) return give_up(reply.error());
+  Source* ring = nullptr;
+  if (own_ring) {
+    ring = inbox_->add_ring(reply->ring_id, options.overflow == Overflow::DropOldest);
+    if (ring == nullptr) {
+      return give_up(Error{Errc::Corrupt, 0, "the supervisor named a ring that does not exist", "", "restart ripstopd"});
+    }
+    row.ring_id.store(reply->ring_id, std::memory_order_relaxed);  // Relaxed: for onlookers.
+  }
+  return std::make_unique<SubscriberCore>(shared_from_this(), std::string(topic), reply->topic_id, reply->subscription_id,
+                                          ring, row);
+}
+
+Result<std::unique_ptr<ChannelCore>> AgentCore::open_channel(std::string_view name, const ChannelOptions& options, bool sender) {
+  if (!usable()) return unusable();
+  if (auto checked = control::check_name(name); !checked) return checked.error();
+  control::ChannelOpenRequest request;
+  request.name = name;
+  request.end = sender ? control::ChannelEnd::Sender : control::ChannelEnd::Receiver;
+  request.payload_bytes = options.payload_bytes;
+  request.slot_count = std::bit_ceil(options.slot_count == 0 ? 1u : options.slot_count);
+  auto reply = control_call([&](control::Client& client) { return client.open_channel(request); });
+  if (!reply) return reply.error();
+  const auto place = map_->channel(reply->ring_id);
+  if (!place) return Error{Errc::Corrupt, 0, "the supervisor named a channel that does not exist", "", "restart ripstopd"};
+  return std::make_unique<ChannelCore>(shared_from_this(), reply->ring_id, *place, sender);
+}
+
+}  // namespace ripstop::detail

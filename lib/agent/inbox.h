@@ -1,0 +1,110 @@
+// An agent's receiving side: its five lanes, the rings of its own, and what it has in hand.
+//
+// Thread: the agent's receiving thread, but for what says otherwise.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "agent/source.h"
+#include "agent/waiting.h"
+#include "base/clock.h"
+#include "control/fabric_map.h"
+#include "layout/agent_block.h"
+#include "ring/doorbell.h"
+#include "ripstop/subscriber.h"
+#include "ripstop/types.h"
+
+namespace ripstop::detail {
+
+class AgentCore;
+class SubscriberCore;
+
+// A delivery that was taken and not released.
+struct InHand {
+  uint64_t reference = 0;    // The chunk the slot names: the root, or a branch of it.
+  uint64_t generation = 0;   // That chunk's, all bits of it.
+  uint32_t bit = 0;
+  uint32_t attempt = 0;
+  Source* source = nullptr;  // Null: its ring is gone, only the bit is left.
+  uint64_t position = 0;
+  ring::SlotView slot{0, 0};
+  bool held = false;  // In the held table, not in its slot.
+};
+
+// What a message is made of.
+struct Delivered {
+  InHand* in_hand = nullptr;
+  const std::byte* data = nullptr;
+  uint32_t payload_bytes = 0;
+};
+
+class Inbox {
+ public:
+  Inbox(AgentCore& agent, const control::FabricMap& map, layout::AgentBlock& block, uint64_t incarnation, Wait wait,
+        const base::TscScale& clock);
+
+  // The next message: pending ones first, then lanes by priority, then rings of their own.
+  // `only`: that subscription's; messages for others wait with them.
+  Take<Message<Bytes>> take(SubscriberCore* only);
+  Take<Message<Bytes>> take(SubscriberCore* only, uint64_t timeout_ns);
+  void release(InHand& in_hand) noexcept;
+
+  void add(SubscriberCore& subscriber);
+  // Before the supervisor ends the subscription and releases what lies in its ring: what waits for it is
+  // released, and what the user has in hand of the ring goes to the held table as far as that has room.
+  // Afterwards we write to no slot of the ring, which may be another's by then.
+  void withdraw(SubscriberCore& subscriber) noexcept;
+  void remove(SubscriberCore& subscriber);
+  // Null when the directory names no such ring.
+  Source* add_ring(uint32_t ring_id, bool shared);
+
+  std::size_t in_hand_count() const noexcept { return in_hand_pool_.size() - in_hand_free_.size(); }
+  MessageInfo info(const InHand& in_hand, const std::byte* data) const noexcept;
+  // Walks the further segments behind `data`; false when the chain is damaged.
+  bool segments(const std::byte* data, std::vector<std::span<const std::byte>>& segments) const;
+
+  AgentCore& agent() const noexcept { return agent_; }
+  std::atomic<uint32_t>& doorbell() const noexcept { return block_.front.doorbell; }
+  // Whether something lies in a ring. Thread: any.
+  bool has_mail() const noexcept;
+  // From now on the doorbell belongs to fd()'s thread, and we sleep on its descriptor.
+  void use_descriptor(int event_fd) noexcept { event_fd_ = event_fd; }
+
+ private:
+  TakeOutcome take(SubscriberCore* only, Delivered& delivered);
+  TakeOutcome take_pending(SubscriberCore* only, Delivered& delivered) noexcept;
+  TakeOutcome take_any(Delivered& delivered);
+  TakeOutcome take_from(Source& source, Delivered& delivered);
+  TakeOutcome open(Source& source, uint64_t position, const ring::SlotView& slot, Delivered& delivered);
+  TakeOutcome set_aside(Source& source, uint64_t position, const ring::SlotView& slot, bool corrupt) noexcept;
+  bool make_way(Source& source) noexcept;
+  void remove_ring(Source& source);
+  SubscriberCore* subscriber_of(uint32_t topic_id, const Source& source) const noexcept;
+  InHand& new_in_hand();
+  TakeOutcome sleep(SubscriberCore* only, uint64_t timeout_ns, Delivered& delivered);
+  void count_take(SubscriberCore& subscriber, const layout::ChunkHeader& header) noexcept;
+  static Message<Bytes> message_of(Inbox& inbox, const Delivered& delivered) noexcept;
+
+  AgentCore& agent_;
+  const control::FabricMap& map_;
+  layout::AgentBlock& block_;
+  base::TscScale clock_;
+  Waiting waiting_;
+  ring::Sleeper sleeper_;
+  int event_fd_ = -1;
+  std::vector<Source> lanes_;  // Critical first. Never grows: messages point into it.
+  mutable std::mutex rings_mutex_;  // fd()'s thread reads rings_ too; the receiving thread writes it.
+  std::vector<std::unique_ptr<Source>> rings_;
+  std::size_t next_ring_ = 0;
+  std::vector<SubscriberCore*> subscribers_;
+  std::size_t pending_count_ = 0;  // Over all subscribers.
+  std::vector<std::unique_ptr<InHand>> in_hand_pool_;
+  std::vector<InHand*> in_hand_free_;
+};
+
+}  // namespace ripstop::detail

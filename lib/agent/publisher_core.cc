@@ -1,0 +1,451 @@
+// The order of a send, which recovery relies on (architecture.md §3):
+//   1. room is looked for; 2. the header and the receivers' names are written; 3. the intent names the
+//   root in the agent's block; 4. one store gives the root its delivery bits: the commit; 5. the pushes;
+//   6. the doorbells; 7. the row's sequence; 8. the intent is cleared.
+// The design has the publisher keep its own bit over the pushes. Here the intent does that work: it
+// lies in a line that only the publisher writes, where the bit would pull the holders' line back from
+// the receiver that is about to release it (three transfers of a line for each message). After a kill
+// the intent and the holders say the same: generation unchanged and only the publisher's bit: not
+// committed; otherwise committed, and each bit that is still there is looked for along its way.
+#include "agent/publisher_core.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "agent/agent_core.h"
+#include "memory/evict.h"
+#include "ring/doorbell.h"
+#include "ring/space.h"
+
+namespace ripstop::detail {
+
+namespace {
+
+// Spins before a blocked publisher sleeps: about the time a wake-up costs.
+constexpr uint64_t kSpinForRoomNs = 30'000;
+
+Error pool_empty(const control::FabricMap& map, uint32_t class_index) {
+  // Who has the slabs of this class.
+  std::vector<uint32_t> slabs_of(map.agent_capacity());
+  uint32_t slab_count = 0;
+  const memory::ChunkMap& chunks = map.chunks();
+  for (uint32_t node = 0; node < chunks.node_count(); ++node) {
+    for (uint32_t slab = 0; slab < chunks.slab_count(node); ++slab) {
+      if (chunks.slab(node, slab).class_index != class_index) continue;
+      ++slab_count;
+      // Relaxed: evidence for a person.
+      const uint32_t agent = layout::slab_owner_agent(chunks.slab_owner(node, slab).load(std::memory_order_relaxed));
+      if (agent != 0 && agent < slabs_of.size()) ++slabs_of[agent];
+    }
+  }
+  const auto most = std::max_element(slabs_of.begin(), slabs_of.end());
+  std::string why = "all " + std::to_string(slab_count) + " slabs of the class are in use";
+  if (most != slabs_of.end() && *most > 0) {
+    const auto agent = static_cast<uint32_t>(most - slabs_of.begin());
+    why += ", " + std::to_string(*most) + " of them by agent " + std::string(map.agent_entry(agent)->name,
+           strnlen(map.agent_entry(agent)->name, layout::kNameFieldBytes));
+  }
+  return Error{Errc::PoolEmpty, 0,
+               "no free chunk of " + std::to_string(chunks.payload_bytes(class_index)) + " bytes or more", std::move(why),
+               "see who holds them with `shmctl segments`, or give the class more slabs in the configuration (classes)"};
+}
+
+}  // namespace
+
+PublisherCore::PublisherCore(std::shared_ptr<AgentCore> agent, std::string topic, uint32_t topic_id,
+                             uint64_t topic_hash, uint32_t row_index, PublisherOptions options)
+    : agent_(std::move(agent)),
+      topic_(std::move(topic)),
+      topic_id_(topic_id),
+      shard_(static_cast<uint32_t>(topic_hash & (layout::kEpochShards - 1))),
+      row_index_(row_index),
+      options_(options),
+      source_(agent_->name_word()),
+      row_(&agent_->block().publishers[row_index]) {}
+
+PublisherCore::~PublisherCore() {
+  if (agent_->usable()) agent_->close_row(row_index_);
+}
+
+bool PublisherCore::has_sender() noexcept {
+  if (sender_ == nullptr || sender_->thread != this_thread_mark()) sender_ = agent_->senders().mine();
+  return sender_ != nullptr;
+}
+
+void PublisherCore::follow_thread() noexcept {
+  // With no sender left for this thread the last one goes on: the caller serialises them then.
+  Sender* const last = sender_;
+  if (!has_sender()) sender_ = last;
+}
+
+Result<memory::Loaned> PublisherCore::loan(std::size_t payload_bytes) {
+  if (!agent_->usable()) return agent_->unusable();
+  const memory::ChunkMap& chunks = agent_->map().chunks();
+  const uint32_t class_first = chunks.class_for(payload_bytes);
+  if (class_first == chunks.classes().size()) {
+    return Error{Errc::TooLarge, 0,
+                 "a payload of " + std::to_string(payload_bytes) + " bytes is larger than the largest size class (" +
+                     std::to_string(chunks.classes().back().payload_bytes) + " bytes)",
+                 "a message lives in one chunk, or in several through Cap'n Proto's segments",
+                 "configure a larger class (classes), or send the payload in parts"};
+  }
+  if (!has_sender()) {
+    return Error{Errc::SendersFull, 0, "agent " + agent_->options().name + " publishes from too many threads",
+                 "an agent serves " + std::to_string(layout::kSenderCount) + " publishing threads",
+                 "attach another agent for the further threads"};
+  }
+  // A full class borrows from the next larger one before it fails.
+  for (uint32_t class_index = class_first; class_index < chunks.classes().size(); ++class_index) {
+    if (const auto loaned = sender_->heap.loan(class_index)) {
+      layout::ChunkHeader& header = *loaned->header;
+      header.role = layout::ChunkRole::Root;
+      header.flags = 0;
+      header.link = 0;
+      return *loaned;
+    }
+  }
+  return pool_empty(agent_->map(), class_first);
+}
+
+void PublisherCore::abort(const memory::Loaned& root, const Links& links) noexcept {
+  if (!agent_->usable()) return;
+  follow_thread();
+  if (sender_ == nullptr) return;
+  abort_links(sender_->heap, links);
+  memory::abort_loan(*root.header, root.generation);
+  sender_->heap.aborted(root);
+}
+
+bool PublisherCore::refresh_route() noexcept {
+  // Read before the route: a change in between makes us look again at the next send.
+  const uint64_t epoch = agent_->view().route_epoch(shard_);
+  if (epoch == route_epoch_) return true;
+  std::vector<layout::RouteReceiver> entries;
+  if (!agent_->view().copy_route(topic_id_, entries)) return false;
+  uint32_t corrupt_count = 0;
+  std::vector<Receiver> fresh = resolve_receivers(agent_->map(), entries, corrupt_count);
+  for (Receiver& receiver : fresh) {
+    for (const Receiver& old : receivers_) {
+      if (old.doorbell == receiver.doorbell) receiver.last_rung = old.last_rung;
+    }
+  }
+  receivers_ = std::move(fresh);
+  targets_.reserve(receivers_.size());
+  names_.reserve(receivers_.size());
+  deliveries_.reserve(receivers_.size());
+  route_epoch_ = epoch;
+  return true;
+}
+
+uint32_t PublisherCore::receiver_count() noexcept {
+  if (agent_->usable()) (void)refresh_route();
+  return static_cast<uint32_t>(receivers_.size());
+}
+
+uint64_t PublisherCore::sequence() const noexcept {
+  // Relaxed: our own word.
+  return agent_->usable() ? row_->sequence.load(std::memory_order_relaxed) : 0;
+}
+
+ring::Tail PublisherCore::wait_for_room(Receiver& receiver, std::size_t lane, uint64_t wait_until_ns) noexcept {
+  ring::MpmcRing& ring = receiver.lanes[lane];
+  const uint64_t spin_until_ns = std::min(wait_until_ns, agent_->now_ns() + kSpinForRoomNs);
+  ring::ring_doorbell(*receiver.doorbell, receiver.last_rung);  // It may sleep on what we have pushed.
+  for (;;) {
+    ring::Tail tail = ring.find_tail(receiver.incarnation);
+    if (tail.outcome != ring::Push::Full) return tail;
+    const uint64_t now = agent_->now_ns();
+    if (now >= wait_until_ns) return tail;
+    if (now < spin_until_ns) {
+      base::spin_pause();
+      continue;
+    }
+    ring::wait_for_space(*receiver.back, wait_until_ns - now, [&]() noexcept {
+      return ring.find_tail(receiver.incarnation).outcome != ring::Push::Full;
+    });
+  }
+}
+
+void PublisherCore::find_room(std::size_t lane, uint64_t wait_until_ns, Sent& sent) noexcept {
+  targets_.clear();
+  for (uint32_t i = 0; i < receivers_.size(); ++i) {
+    Receiver& receiver = receivers_[i];
+    ring::Tail tail = receiver.lanes[lane].find_tail(receiver.incarnation);
+    if (tail.outcome == ring::Push::Full && receiver.overflow == Overflow::Block && wait_until_ns != 0) {
+      tail = wait_for_room(receiver, lane, wait_until_ns);
+    }
+    switch (tail.outcome) {
+      case ring::Push::Ok:
+        targets_.push_back({i, tail});
+        break;
+      case ring::Push::Full:
+        if (receiver.overflow == Overflow::DropOldest) {
+          targets_.push_back({i, tail});
+          break;
+        }
+        // Relaxed: a counter.
+        if (receiver.overflow == Overflow::DropNewest) receiver.row->dropped_count.fetch_add(1, std::memory_order_relaxed);
+        ++sent.full_count;
+        break;
+      case ring::Push::Closed:
+      case ring::Push::Stale:
+        ++sent.gone_count;
+        route_epoch_ = ~uint64_t{0};
+        break;
+      case ring::Push::Corrupt:
+        sent.outcome = SendOutcome::Corrupt;
+        ++sent.gone_count;
+        break;
+    }
+  }
+}
+
+ring::Push PublisherCore::push_until(Receiver& receiver, ring::Tail tail, const Delivery& delivery, std::size_t lane,
+                                     uint64_t wait_until_ns) noexcept {
+  ring::MpmcRing& ring = receiver.lanes[lane];
+  // Others may take the room that we found; each round somebody made progress.
+  for (uint32_t round = 0; round < 4 * ring.slot_count() + 64; ++round) {
+    const ring::Push pushed = tail.outcome == ring::Push::Ok
+                                  ? ring.push(tail, receiver.incarnation, delivery.reference, delivery.bit, 0)
+                                  : tail.outcome;
+    if (pushed != ring::Push::Full) return pushed;
+    if (receiver.overflow == Overflow::DropOldest) {
+      tail = ring.find_tail(receiver.incarnation);
+      if (tail.outcome != ring::Push::Full) continue;
+      layout::AgentBlock* taker = agent_->map().block(layout::receiver_agent(receiver.name));
+      const memory::Evict evicted =
+          memory::evict_oldest(agent_->map().chunks(), ring, tail, receiver.incarnation, *taker);
+      if (evicted == memory::Evict::Stuck) return ring::Push::Full;
+      // Relaxed: a counter.
+      if (evicted == memory::Evict::Dropped) receiver.row->dropped_count.fetch_add(1, std::memory_order_relaxed);
+      tail = ring.find_tail(receiver.incarnation);
+    } else if (receiver.overflow == Overflow::Block && wait_until_ns != 0) {
+      tail = wait_for_room(receiver, lane, wait_until_ns);
+      if (tail.outcome == ring::Push::Full) return ring::Push::Full;
+    } else {
+      return ring::Push::Full;
+    }
+  }
+  return ring::Push::Full;
+}
+
+void PublisherCore::push(const Target& target, const Delivery& delivery, std::size_t lane, uint64_t wait_until_ns,
+                         Sent& sent) noexcept {
+  Receiver& receiver = receivers_[target.receiver];
+  const ring::Push pushed = push_until(receiver, target.tail, delivery, lane, wait_until_ns);
+  if (pushed == ring::Push::Ok) {
+    ++sent.receiver_count;
+    return;
+  }
+  // Committed, but not to this one: it never saw the message.
+  (void)memory::release(agent_->map().chunks(), delivery.reference, delivery.bit);
+  if (pushed == ring::Push::Full) {
+    ++sent.full_count;
+  } else {
+    ++sent.gone_count;
+    route_epoch_ = ~uint64_t{0};
+    if (pushed == ring::Push::Corrupt) sent.outcome = SendOutcome::Corrupt;
+  }
+}
+
+void PublisherCore::count(const Sent& sent, uint32_t payload_bytes, uint64_t time_ns) noexcept {
+  // Relaxed: counters of ours, read by whoever looks.
+  const auto add = [](std::atomic<uint64_t>& counter, uint64_t amount) {
+    counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+  };
+  if (sent.receiver_count > 0) {
+    add(row_->message_count, 1);
+    add(row_->byte_count, payload_bytes);
+    add(row_->delivery_count, sent.receiver_count);
+  }
+  if (sent.full_count > 0) add(row_->full_count, sent.full_count);
+  if (sent.outcome == SendOutcome::NoReceiver) add(row_->none_count, 1);
+  row_->last_time_ns.store(time_ns, std::memory_order_relaxed);
+}
+
+Sent PublisherCore::give_up(const memory::Loaned& root, Links& links, Sent sent, SendOutcome outcome,
+                            uint64_t time_ns) noexcept {
+  abort(root, links);
+  links.clear();
+  sent.outcome = outcome;
+  count(sent, 0, time_ns);
+  return sent;
+}
+
+void PublisherCore::write_header(layout::ChunkHeader& header, uint32_t payload_bytes, std::size_t lane, uint64_t time_ns,
+                                 uint64_t sequence, const SendOptions& options) noexcept {
+  header.sequence = sequence;
+  header.publish_time_ns = time_ns;
+  header.deadline_ns = options.deadline_ns;
+  header.payload_bytes = payload_bytes;
+  header.topic_id = topic_id_;
+  header.source = source_;
+  header.schema_id = options.schema_id;
+  header.checksum = 0;
+  header.role = layout::ChunkRole::Root;
+  header.priority = static_cast<uint8_t>(lane) & 15;
+  header.content_type = static_cast<uint8_t>(options.content_type);
+  header.flags = options.trace.sampled ? layout::kFlagTraceSampled : uint8_t{0};
+  header.publisher_row = static_cast<uint8_t>(row_index_);
+  header.link = 0;
+  header.root = 0;
+  header.correlation = options.correlation;
+  std::memcpy(header.trace_id, options.trace.trace_id.data(), sizeof header.trace_id);
+  std::memcpy(header.span_id, options.trace.span_id.data(), sizeof header.span_id);
+}
+
+void PublisherCore::commit(const memory::Loaned& root, uint64_t sequence, uint64_t bits) noexcept {
+  layout::SenderIntent& intent = *sender_->intent;
+  // Relaxed: the last store of the intent publishes them.
+  intent.generation.store(root.generation, std::memory_order_relaxed);
+  intent.sequence.store(sequence, std::memory_order_relaxed);
+  intent.row.store(row_index_, std::memory_order_relaxed);
+  intent.root.store(root.reference(), std::memory_order_release);  // R(intent)
+  memory::commit(*root.header, bits);
+}
+
+void PublisherCore::settle(const memory::Loaned& root, uint64_t sequence) noexcept {
+  row_->sequence.store(sequence, std::memory_order_release);  // R(sequence)
+  sender_->intent->root.store(0, std::memory_order_release);  // R(intent)
+  sender_->heap.sent(root);
+}
+
+Sent PublisherCore::send(const memory::Loaned& root, uint32_t payload_bytes, Links& links, const SendOptions& options,
+                         bool ring) noexcept {
+  if (!agent_->usable()) [[unlikely]] {
+    links.clear();
+    return Sent{agent_->forked() ? SendOutcome::Forked : SendOutcome::Detached, 0, 0, 0, 0};
+  }
+  follow_thread();  // The publisher may have come to another thread with its loan.
+  const uint64_t now = agent_->now_ns();
+  if (options.deadline_ns != 0 && options.deadline_ns <= now) return give_up(root, links, {}, SendOutcome::Expired, now);
+  if (!refresh_route()) [[unlikely]] return give_up(root, links, {}, SendOutcome::Corrupt, now);
+  if (receivers_.empty()) return give_up(root, links, {}, SendOutcome::NoReceiver, now);
+  const auto lane = std::min<std::size_t>(static_cast<std::size_t>(options.priority), layout::kLaneCount - 1);
+  if (receivers_.size() == 1 && links.empty()) [[likely]] {
+    // The usual case, without the lists: one receiver with room.
+    Receiver& receiver = receivers_.front();
+    const ring::Tail tail = receiver.lanes[lane].find_tail(receiver.incarnation);
+    if (tail.outcome == ring::Push::Ok) [[likely]] {
+      return send_to_one(receiver, tail, root, payload_bytes, lane, options, now, ring);
+    }
+  }
+  return send_to_all(root, payload_bytes, links, lane, options, now, ring);
+}
+
+Sent PublisherCore::send_to_one(Receiver& receiver, const ring::Tail& tail, const memory::Loaned& root,
+                                uint32_t payload_bytes, std::size_t lane, const SendOptions& options, uint64_t now,
+                                bool ring) noexcept {
+  layout::ChunkHeader& header = *root.header;
+  const uint64_t sequence = row_->sequence.load(std::memory_order_relaxed) + 1;  // Relaxed: our own word.
+  write_header(header, payload_bytes, lane, now, sequence, options);
+  header.receivers[0] = receiver.name;
+  header.receivers[1] = header.receivers[2] = header.receivers[3] = 0;
+  commit(root, sequence, 1);
+
+  Sent sent{SendOutcome::Delivered, 1, 0, 0, sequence};
+  const ring::Push pushed = receiver.lanes[lane].push(tail, receiver.incarnation, root.reference(), 0, 0);
+  if (pushed != ring::Push::Ok) [[unlikely]] {
+    sent = Sent{SendOutcome::Delivered, 0, 0, 0, sequence};
+    push({0, {pushed, tail.position, tail.slot}}, {0, root.reference(), 0}, lane, wait_until(options, now), sent);
+    conclude(sent, 1);
+  }
+  // Relaxed: the push was a swap, a full fence.
+  if (ring && ring::needs_ring(receiver.doorbell->load(std::memory_order_relaxed), receiver.last_rung)) {
+    ring::ring_doorbell(*receiver.doorbell, receiver.last_rung);
+  }
+  settle(root, sequence);
+  count(sent, payload_bytes, now);
+  sender_->heap.prefetch(root.class_index);
+  return sent;
+}
+
+Sent PublisherCore::send_to_all(const memory::Loaned& root, uint32_t payload_bytes, Links& links, std::size_t lane,
+                                const SendOptions& options, uint64_t now, bool ring) noexcept {
+  Sent sent;
+  const uint64_t wait_until_ns = wait_until(options, now);
+  find_room(lane, wait_until_ns, sent);
+  if (targets_.empty()) {
+    const SendOutcome outcome = sent.outcome == SendOutcome::Corrupt ? SendOutcome::Corrupt
+                                : sent.full_count > 0                ? SendOutcome::Full
+                                                                     : SendOutcome::Gone;
+    return give_up(root, links, sent, outcome, now);
+  }
+  const uint64_t sequence = row_->sequence.load(std::memory_order_relaxed) + 1;  // Relaxed: our own word.
+  write_header(*root.header, payload_bytes, lane, now, sequence, options);
+  names_.clear();
+  deliveries_.clear();
+  for (const Target& target : targets_) {
+    names_.push_back(receivers_[target.receiver].name);
+    deliveries_.push_back({target.receiver, 0, 0});
+  }
+  const auto bits = name_receivers(sender_->heap, root, names_, deliveries_, links);
+  if (!bits) return give_up(root, links, sent, SendOutcome::PoolEmpty, now);
+  if (!links.empty()) chain_links(root, links);
+  commit(root, sequence, *bits);
+
+  for (std::size_t i = 0; i < targets_.size(); ++i) push(targets_[i], deliveries_[i], lane, wait_until_ns, sent);
+  if (ring) ring_all();
+  settle(root, sequence);
+  for (const memory::Loaned& link : links) sender_->heap.sent(link);
+  links.clear();
+  sender_->heap.prefetch(root.class_index);
+
+  sent.sequence = sequence;
+  conclude(sent, receivers_.size());
+  count(sent, payload_bytes, now);
+  return sent;
+}
+
+uint64_t PublisherCore::wait_until(const SendOptions& options, uint64_t now) noexcept {
+  return options.timeout.count() <= 0 ? 0 : now + static_cast<uint64_t>(options.timeout.count());
+}
+
+void PublisherCore::conclude(Sent& sent, std::size_t receiver_count) noexcept {
+  if (sent.outcome == SendOutcome::Corrupt) return;
+  if (sent.receiver_count == receiver_count) {
+    sent.outcome = SendOutcome::Delivered;
+  } else if (sent.receiver_count > 0) {
+    sent.outcome = SendOutcome::Partial;
+  } else {
+    sent.outcome = sent.full_count > 0 ? SendOutcome::Full : SendOutcome::Gone;
+  }
+}
+
+void PublisherCore::ring_all() noexcept {
+  for (Receiver& receiver : receivers_) {
+    // Relaxed: the push before was a swap, a full fence.
+    if (ring::needs_ring(receiver.doorbell->load(std::memory_order_relaxed), receiver.last_rung)) {
+      ring::ring_doorbell(*receiver.doorbell, receiver.last_rung);
+    }
+  }
+}
+
+Result<Loan<Bytes>> PublisherCore::loan_bytes(std::size_t payload_bytes) {
+  auto loaned = loan(payload_bytes);
+  if (!loaned) return loaned.error();
+  Loan<Bytes> loan;
+  loan.publisher_ = this;
+  loan.data_ = memory::payload(*loaned->header);
+  loan.generation_ = loaned->generation;
+  loan.size_ = static_cast<uint32_t>(payload_bytes);
+  loan.capacity_ = agent_->map().chunks().payload_bytes(loaned->class_index);
+  loan.chunk_ = loaned->chunk;
+  loan.class_index_ = loaned->class_index;
+  return loan;
+}
+
+memory::Loaned PublisherCore::chunk_of(const Loan<Bytes>& loan) noexcept {
+  auto* header = reinterpret_cast<layout::ChunkHeader*>(loan.data_ - layout::kChunkHeaderBytes);
+  return {header, loan.chunk_, loan.generation_, loan.class_index_};
+}
+
+Sent PublisherCore::send_bytes(Loan<Bytes>& loan, const SendOptions& options, bool ring) noexcept {
+  if (loan.publisher_ == nullptr) return Sent{SendOutcome::Detached, 0, 0, 0, 0};  // Sent or dropped before.
+  Links links;
+  const Sent sent = send(chunk_of(loan), loan.size_, links, options, ring);
+  loan.publisher_ = nullptr;
+  return sent;
+}
+
+}  // namespace ripstop::detail

@@ -1,0 +1,104 @@
+// A topic open for publishing: its route, its row of counters, and the way of a message through them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "agent/fan_out.h"
+#include "agent/receiver.h"
+#include "agent/sender.h"
+#include "ripstop/publisher.h"
+#include "ripstop/result.h"
+#include "ripstop/types.h"
+
+namespace ripstop::detail {
+
+class AgentCore;
+
+// Thread: one at a time.
+class PublisherCore {
+ public:
+  PublisherCore(std::shared_ptr<AgentCore> agent, std::string topic, uint32_t topic_id, uint64_t topic_hash,
+                uint32_t row_index, PublisherOptions options);
+  PublisherCore(const PublisherCore&) = delete;
+  PublisherCore& operator=(const PublisherCore&) = delete;
+  ~PublisherCore();
+
+  // A chunk for `payload_bytes`, from the smallest class that has one.
+  // Errors: TooLarge, PoolEmpty, SendersFull, Forked.
+  Result<memory::Loaned> loan(std::size_t payload_bytes);
+  void abort(const memory::Loaned& root, const Links& links) noexcept;
+
+  // Sends `root` with the further segments `links`. The loan is over whatever the outcome.
+  // With `ring` false the doorbells wait for ring_all(). `links` is left empty.
+  Sent send(const memory::Loaned& root, uint32_t payload_bytes, Links& links, const SendOptions& options,
+            bool ring = true) noexcept;
+  void ring_all() noexcept;
+
+  Result<Loan<Bytes>> loan_bytes(std::size_t payload_bytes);
+  Sent send_bytes(Loan<Bytes>& loan, const SendOptions& options, bool ring) noexcept;
+  static memory::Loaned chunk_of(const Loan<Bytes>& loan) noexcept;
+
+  const std::string& topic() const noexcept { return topic_; }
+  uint32_t topic_id() const noexcept { return topic_id_; }
+  const PublisherOptions& options() const noexcept { return options_; }
+  uint64_t sequence() const noexcept;
+  uint32_t receiver_count() noexcept;
+  AgentCore& agent() noexcept { return *agent_; }
+
+ private:
+  struct Target {
+    uint32_t receiver;
+    ring::Tail tail;
+  };
+
+  bool refresh_route() noexcept;
+  bool has_sender() noexcept;
+  // Uses the calling thread's sender: its heap and its intent are nobody else's at this moment.
+  void follow_thread() noexcept;
+  // Looks for room at every receiver; fills targets_ and counts the others in `sent`.
+  void find_room(std::size_t lane, uint64_t wait_until_ns, Sent& sent) noexcept;
+  ring::Tail wait_for_room(Receiver& receiver, std::size_t lane, uint64_t wait_until_ns) noexcept;
+  // Pushes one committed delivery; counts it in `sent`.
+  void push(const Target& target, const Delivery& delivery, std::size_t lane, uint64_t wait_until_ns, Sent& sent) noexcept;
+  ring::Push push_until(Receiver& receiver, ring::Tail tail, const Delivery& delivery, std::size_t lane,
+                        uint64_t wait_until_ns) noexcept;
+  Sent send_to_one(Receiver& receiver, const ring::Tail& tail, const memory::Loaned& root, uint32_t payload_bytes,
+                   std::size_t lane, const SendOptions& options, uint64_t now, bool ring) noexcept;
+  Sent send_to_all(const memory::Loaned& root, uint32_t payload_bytes, Links& links, std::size_t lane,
+                   const SendOptions& options, uint64_t now, bool ring) noexcept;
+  // The loan is over and nobody has it.
+  Sent give_up(const memory::Loaned& root, Links& links, Sent sent, SendOutcome outcome, uint64_t time_ns) noexcept;
+  void write_header(layout::ChunkHeader& header, uint32_t payload_bytes, std::size_t lane, uint64_t time_ns,
+                    uint64_t sequence, const SendOptions& options) noexcept;
+  // The intent, then the one store that commits.
+  void commit(const memory::Loaned& root, uint64_t sequence, uint64_t bits) noexcept;
+  // After the pushes and the wakes: nothing is under way any more.
+  void settle(const memory::Loaned& root, uint64_t sequence) noexcept;
+  // The outcome that the counts add up to.
+  static void conclude(Sent& sent, std::size_t receiver_count) noexcept;
+  static uint64_t wait_until(const SendOptions& options, uint64_t now) noexcept;
+  void count(const Sent& sent, uint32_t payload_bytes, uint64_t time_ns) noexcept;
+
+  std::shared_ptr<AgentCore> agent_;
+  std::string topic_;
+  uint32_t topic_id_;
+  uint32_t shard_;
+  uint32_t row_index_;
+  PublisherOptions options_;
+  uint32_t source_;  // Our agent, as headers name it.
+  layout::PublisherRow* row_;
+  Sender* sender_ = nullptr;
+  uint64_t route_epoch_ = ~uint64_t{0};
+  std::vector<Receiver> receivers_;
+  // Scratch of one send, kept to save the allocation.
+  std::vector<Target> targets_;
+  std::vector<uint32_t> names_;
+  std::vector<Delivery> deliveries_;
+};
+
+}  // namespace ripstop::detail

@@ -1,0 +1,32 @@
+// A receiver as a publisher has resolved it: where its rings, its doorbell and its counters are.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "control/fabric_map.h"
+#include "layout/agent_block.h"
+#include "layout/control_segment.h"
+#include "ring/mpmc_ring.h"
+#include "ripstop/types.h"
+
+namespace ripstop::detail {
+
+struct Receiver {
+  std::array<ring::MpmcRing, layout::kLaneCount> lanes;  // All the same for a ring of its own.
+  uint64_t incarnation;                                  // The rings'.
+  std::atomic<uint32_t>* doorbell;
+  layout::RingBack* back;
+  layout::SubscriptionRow* row;
+  uint32_t name;  // make_receiver().
+  uint32_t last_rung = 0;
+  Overflow overflow;
+};
+
+// Makes receivers of a route's entries; an entry that names nothing inside the maps is left out and
+// counted in `corrupt_count`.
+std::vector<Receiver> resolve_receivers(const control::FabricMap& map,
+                                        const std::vector<layout::RouteReceiver>& entries, uint32_t& corrupt_count);
+
+}  // namespace ripstop::detail

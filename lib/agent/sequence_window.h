@@ -1,0 +1,70 @@
+// Remembers the last sequences of each publisher, to tell what is missing and what came again.
+// Priorities overtake one another, so a gap may close again: a late message takes its loss back.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace ripstop::detail {
+
+class SequenceWindow {
+ public:
+  struct Verdict {
+    int64_t lost_change;  // Sequences that are missing now and were not before; negative: one came late.
+    bool duplicate;       // Seen before.
+  };
+
+  // `publisher` names one publisher for its life; 0 is nobody. What it sent before its first message
+  // here was never ours. A repetition more than 64 messages late counts as late, not as duplicate.
+  Verdict see(uint64_t publisher, uint64_t sequence) {
+    Entry* entry = &entries_[slot(publisher)];
+    while (entry->publisher != publisher) {
+      if (entry->publisher == 0) {
+        *entry = {publisher, sequence, sequence, 1};
+        if (++count_ * 2 > entries_.size()) grow();
+        return {0, false};
+      }
+      entry = entry == &entries_.back() ? entries_.data() : entry + 1;
+    }
+    if (sequence > entry->highest) {
+      const uint64_t step = sequence - entry->highest;
+      entry->highest = sequence;
+      entry->seen = step < 64 ? (entry->seen << step) | 1 : 1;
+      return {static_cast<int64_t>(step - 1), false};
+    }
+    if (sequence < entry->first) return {0, false};
+    const uint64_t age = entry->highest - sequence;
+    if (age >= 64) return {-1, false};
+    const uint64_t bit = uint64_t{1} << age;
+    if ((entry->seen & bit) != 0) return {0, true};
+    entry->seen |= bit;
+    return {-1, false};
+  }
+
+ private:
+  struct Entry {
+    uint64_t publisher = 0;
+    uint64_t first = 0;
+    uint64_t highest = 0;
+    uint64_t seen = 0;  // Bit i: highest - i was seen.
+  };
+
+  std::size_t slot(uint64_t publisher) const noexcept {
+    return (publisher * 0x9e3779b97f4a7c15u >> 32) & (entries_.size() - 1);
+  }
+  void grow() {
+    std::vector<Entry> old(entries_.size() * 2);
+    old.swap(entries_);
+    for (const Entry& entry : old) {
+      if (entry.publisher == 0) continue;
+      std::size_t at = slot(entry.publisher);
+      while (entries_[at].publisher != 0) at = (at + 1) & (entries_.size() - 1);
+      entries_[at] = entry;
+    }
+  }
+
+  std::vector<Entry> entries_ = std::vector<Entry>(16);
+  std::size_t count_ = 0;
+};
+
+}  // namespace ripstop::detail

@@ -1,0 +1,57 @@
+#include "agent/source.h"
+
+#include <algorithm>
+
+#include "ring/space.h"
+
+namespace ripstop::detail {
+
+using layout::Phase;
+
+Source::Look Source::next_shared(uint64_t& position, ring::SlotView& slot, uint32_t agent_id) noexcept {
+  // Bounded: each round a slot was evicted under our hands.
+  for (uint32_t round = 0; round <= 2 * ring_.slot_count(); ++round) {
+    const uint64_t head = head_.load(std::memory_order_relaxed);  // Relaxed: ours.
+    slot = ring_.read(head);
+    const int64_t ahead = layout::turn_distance(layout::word_turn(slot.state), ring_.turn(head));
+    const Phase phase = layout::word_phase(slot.state);
+    if (ahead < 0 || (ahead == 0 && (phase == Phase::Empty || phase == Phase::Closed))) return Look::Nothing;
+    if (ahead > 0 || phase == Phase::Taken) {
+      head_.store(head + 1, std::memory_order_relaxed);  // Relaxed: ours. Evicted, or being evicted.
+      emptied(head);
+      continue;
+    }
+    if (head - oldest_ >= way_) return Look::InTheWay;
+    if (!ring_.take(head, slot, agent_id)) continue;
+    position = head;
+    head_.store(head + 1, std::memory_order_relaxed);  // Relaxed: ours.
+    return Look::Found;
+  }
+  return Look::Nothing;
+}
+
+bool Source::has_mail() const noexcept {
+  // Relaxed: a stale position makes one look too many, or is corrected by the order arm, look, sleep.
+  const uint64_t head = head_.load(std::memory_order_relaxed);
+  const ring::SlotView slot = ring_.read(head);
+  return layout::word_phase(slot.state) != Phase::Empty || layout::word_turn(slot.state) != ring_.turn(head);
+}
+
+void Source::advance() noexcept {
+  const uint64_t head = head_.load(std::memory_order_relaxed);  // Relaxed: ours.
+  // Emptied: the slot is in a later turn, be it EMPTY or, where publishers evict, pushed again.
+  while (oldest_ < head && layout::turn_distance(layout::word_turn(ring_.read(oldest_).state), ring_.turn(oldest_)) > 0) ++oldest_;
+  hint_->store(oldest_, std::memory_order_relaxed);  // Relaxed: a hint to all others.
+}
+
+void Source::wake_publishers(uint64_t position) noexcept {
+  // Every eighth of the ring, and whenever nothing else is there to take: that costs few wakes and
+  // leaves nobody asleep.
+  const uint64_t eighth = std::max<uint64_t>(1, ring_.slot_count() / 8);
+  const uint64_t head = head_.load(std::memory_order_relaxed);  // Relaxed: ours.
+  if ((position + 1) % eighth == 0 || layout::word_phase(ring_.read(head).state) == Phase::Empty) {
+    ring::wake_space_waiters(*back_);
+  }
+}
+
+}  // namespace ripstop::detail

@@ -1,0 +1,79 @@
+// Giving back what a dead agent held, and getting its place ready for the next one.
+//
+// Nothing here is remembered: every step looks at the words that committed and does what is missing,
+// so it can be killed anywhere and run again from the start. It trusts no byte of a node segment:
+// numbers are bounded, loops end with the capacity of what they walk.
+//
+// Order (architecture.md §3): the caller has marked the entry DEAD and taken the agent out of all
+// routes; then settle() closes its rings, finishes or undoes its sends, releases what lies in its
+// inbox and its hands, frees its slabs and wakes whom it may have owed a wake.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "control/fabric_map.h"
+
+namespace ripstop::control {
+
+// What settle() found, for the counters in the superblock.
+struct Settled {
+  uint64_t message_count = 0;    // Undelivered or unfinished messages of the agent that were released.
+  uint64_t chunk_count = 0;      // Chunks that came back: loans, links, half-closed messages.
+  uint64_t completed_count = 0;  // Deliveries of a committed send that were missing and were pushed.
+  uint64_t full_count = 0;       // Such deliveries for which there was no room: given up.
+  uint64_t corrupt_count = 0;    // Words that were out of bounds.
+};
+
+// A ring of its own that the agent took from, or one through which a topic reaches a receiver.
+struct TopicRing {
+  uint32_t agent_id;
+  uint32_t ring_id;  // 0: its inbox.
+};
+
+class Settlement {
+ public:
+  // Answers which rings a topic has at an agent now, for sends that the dead left unfinished.
+  using RingsOf = std::vector<TopicRing> (*)(void* context, uint32_t topic_id, uint32_t agent_id);
+
+  // Lifetime: `map` outlives it.
+  Settlement(const FabricMap& map, RingsOf rings_of, void* context) noexcept
+      : map_(map), rings_of_(rings_of), context_(context) {}
+
+  // Settles an agent whose process is dead, or which detached. `own_rings` are the queue rings it owned.
+  Settled settle(uint32_t agent_id, uint64_t incarnation, std::span<const uint32_t> own_rings) noexcept;
+
+  // Gets a block ready for a new agent: lanes EMPTY with the new incarnation, table and counters zero.
+  void open_inbox(uint32_t agent_id, uint64_t incarnation) noexcept;
+  // The same for a ring of its own. False when the directory's entry makes no sense.
+  bool open_queue(uint32_t ring_id, uint64_t incarnation) noexcept;
+  // Closes a ring of a subscription that ended, and releases what lies in it.
+  Settled close_queue(uint32_t ring_id, uint32_t owner) noexcept;
+
+ private:
+  // `living_owner`: what it has taken goes to its held table instead of being released.
+  void close_ring(ring::MpmcRing ring, uint32_t living_owner, Settled& settled) noexcept;
+  void keep_for(uint32_t owner, ring::MpmcRing ring, uint64_t position, const ring::SlotView& slot) noexcept;
+  void drain_ring(ring::MpmcRing ring, Settled& settled) noexcept;
+  void reopen_ring(ring::MpmcRing ring, uint64_t incarnation) noexcept;
+  void settle_sends(layout::AgentBlock& block, Settled& settled) noexcept;
+  void settle_send(layout::AgentBlock& block, const layout::SenderIntent& intent, Settled& settled) noexcept;
+  void settle_delivery(layout::ChunkHeader& root, layout::Reference reference, uint32_t bit, uint32_t receiver,
+                       Settled& settled) noexcept;
+  void settle_names(layout::ChunkHeader& root, layout::ChunkHeader& holder, layout::Reference reference,
+                    std::span<const uint32_t> names, Settled& settled) noexcept;
+  void settle_slabs(uint32_t agent_id, uint64_t incarnation, Settled& settled) noexcept;
+  void finish_closing(Settled& settled) noexcept;
+  void wake_sleepers() noexcept;
+  bool lies_in(ring::MpmcRing ring, layout::Reference reference, uint32_t bit) const noexcept;
+  // Whether the message that a link names as `root`, itself or through branches, was committed and lives.
+  bool is_committed(layout::Reference root) const noexcept;
+  bool has_bit(layout::Reference reference, uint32_t bit) const noexcept;
+
+  const FabricMap& map_;
+  RingsOf rings_of_;
+  void* context_;
+};
+
+}  // namespace ripstop::control

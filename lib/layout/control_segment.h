@@ -1,0 +1,234 @@
+// The control segment: what the supervisor says, to everyone who maps it read-only.
+//
+//   [Superblock][AgentEntry ...][TopicEntry ...][topic buckets][SubscriptionEntry ...]
+//   [RingEntry ...][SlabEntry ... per node][route arena]
+//
+// The supervisor is the only writer. An entry is written while nobody may read it and made valid by
+// one store of its state word; a reader copies it and reads the state word again.
+// LAYOUT.md §6 draws it.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/cache_line.h"
+#include "layout/ring_slots.h"
+#include "layout/words.h"
+
+namespace ripstop::layout {
+
+inline constexpr uint64_t kControlMagic = 0x31'6c7274'63737052;  // "Rpsctrl1", little-endian.
+inline constexpr uint32_t kAbiVersion = 1;
+inline constexpr std::size_t kClassCountMax = 12;
+inline constexpr std::size_t kEpochShards = 64;
+inline constexpr std::size_t kNameFieldBytes = 72;    // 64 characters, a zero, padding.
+inline constexpr std::size_t kTopicFieldBytes = 256;  // 255 characters and a zero.
+
+// One size class; the same classes on every node.
+struct ClassGeometry {
+  uint32_t payload_bytes;  // What fits behind the chunk header.
+  uint32_t stride_bytes;   // From chunk to chunk.
+  uint32_t slab_chunks;    // 1 to 64.
+  uint32_t slab_count;     // On each node.
+};
+static_assert(sizeof(ClassGeometry) == 16);
+
+// How pages were asked for and what was got.
+enum class PageKind : uint8_t { Small = 0, Transparent = 1, Huge = 2 };
+
+struct NodeGeometry {
+  uint64_t segment_bytes;
+  uint64_t slab_owners_offset;
+  uint64_t agent_blocks_offset;
+  uint64_t ring_arena_offset;
+  uint64_t ring_arena_bytes;
+  uint64_t slabs_offset;
+  uint64_t slab_table_offset;  // In the control segment: SlabEntry[slab_count].
+  uint32_t slab_count;
+  uint32_t agent_first;  // Agents [agent_first, agent_first + agent_count) have their block here.
+  uint32_t agent_count;
+  uint32_t numa_node;    // The kernel's number of it.
+  PageKind pages_asked;
+  PageKind pages_got;
+  uint8_t bound;     // 1: the kernel bound the pages to the node.
+  uint8_t poisoned;  // 1: a page was lost (SIGBUS).
+  uint32_t reserved0;
+  uint64_t reserved1[4];
+};
+static_assert(sizeof(NodeGeometry) == 112);
+
+struct SlabEntry {
+  uint64_t offset;  // In the node segment, of its first chunk.
+  uint32_t class_index;
+  uint32_t reserved0;
+};
+static_assert(sizeof(SlabEntry) == 16);
+
+struct Superblock {
+  // Written once before the segment is handed out.
+  uint64_t magic;
+  uint64_t layout_hash;
+  uint32_t abi_version;
+  uint32_t node_count;
+  uint64_t control_bytes;
+  uint64_t fabric_id;      // Random; the same for the life of the fabric.
+  uint64_t create_time_ns; // CLOCK_REALTIME.
+  uint64_t tsc_base;       // base::TscScale.
+  uint64_t tsc_base_ns;
+  uint64_t tsc_mult;
+  char fabric_name[kNameFieldBytes];
+  uint32_t class_count;
+  uint32_t agent_capacity;  // Entries, the supervisor's entry 0 included.
+  uint32_t topic_capacity;
+  uint32_t topic_bucket_count;  // A power of two.
+  uint32_t subscription_capacity;
+  uint32_t ring_capacity;
+  uint32_t agent_block_bytes;
+  uint32_t lane_slots[kLaneCount];    // Powers of two.
+  uint32_t lane_offset[kLaneCount];   // From the start of an agent block.
+  uint32_t reserved0;
+  uint64_t agents_offset;
+  uint64_t topics_offset;
+  uint64_t buckets_offset;
+  uint64_t subscriptions_offset;
+  uint64_t rings_offset;
+  uint64_t routes_offset;
+  uint64_t routes_bytes;
+  ClassGeometry classes[kClassCountMax];
+  NodeGeometry nodes[kNodeCountMax];
+
+  // Written by the supervisor while it lives.
+  alignas(base::kCacheLineBytes) std::atomic<uint64_t> supervisor_epoch;  // One more at every take-over.
+  std::atomic<uint32_t> supervisor_pid;
+  std::atomic<uint32_t> keeper_pid;
+  std::atomic<uint32_t> state;  // 0 starting, 1 serving, 2 draining, 3 ended.
+  std::atomic<uint32_t> agent_high;  // Entries [0, agent_high) have been used.
+  std::atomic<uint32_t> topic_high;
+  std::atomic<uint32_t> subscription_high;
+  std::atomic<uint32_t> ring_high;
+  uint32_t reserved1;
+  std::atomic<uint64_t> next_incarnation;
+  std::atomic<uint64_t> attach_count;
+  std::atomic<uint64_t> detach_count;
+  std::atomic<uint64_t> death_count;
+  // What recovery did, summed.
+  std::atomic<uint64_t> recovered_messages;  // Undelivered messages of the dead that were settled.
+  std::atomic<uint64_t> recovered_chunks;
+  std::atomic<uint64_t> completed_sends;     // Half-done fan-outs that recovery finished.
+  std::atomic<uint64_t> corrupt_words;       // Words of node segments that were out of bounds.
+
+  // Shard h & 63 of a topic's hash moves whenever a route of the shard changed.
+  alignas(base::kCacheLineBytes) std::atomic<uint64_t> route_epoch[kEpochShards];
+};
+static_assert(offsetof(Superblock, fabric_name) == 72);
+static_assert(offsetof(Superblock, supervisor_epoch) % 64 == 0);
+static_assert(sizeof(Superblock) <= 4096);
+
+enum class AgentState : uint8_t { Free = 0, Live = 1, Dead = 2 };
+
+// {incarnation:62, AgentState:2}.
+constexpr uint64_t make_agent_word(uint64_t incarnation, AgentState state) noexcept {
+  return (incarnation << 2) | static_cast<uint64_t>(state);
+}
+constexpr uint64_t agent_word_incarnation(uint64_t word) noexcept { return word >> 2; }
+constexpr AgentState agent_word_state(uint64_t word) noexcept { return static_cast<AgentState>(word & 3); }
+
+inline constexpr uint32_t kAgentRemote = 1;    // Speaks through the gateway.
+inline constexpr uint32_t kAgentObserver = 2;  // A tool: hidden from `shmctl agents` unless asked for.
+
+struct AgentEntry {
+  std::atomic<uint64_t> word;  // make_agent_word(); the rest is constant while it is LIVE or DEAD.
+  uint32_t pid;
+  uint32_t uid;
+  uint32_t gid;
+  uint32_t node_index;
+  uint64_t attach_time_ns;  // CLOCK_MONOTONIC.
+  uint64_t pidfd_inode;     // Names the process for the life of the host; 0: not known.
+  uint32_t flags;
+  uint32_t reserved0;
+  char name[kNameFieldBytes];
+  char program[32];  // The process's comm.
+  uint8_t reserved1[40];
+};
+static_assert(sizeof(AgentEntry) == 192);
+
+struct TopicEntry {
+  // {version:32, route block's unit in the route arena:32}; unit 0: no receiver. One store switches.
+  std::atomic<uint64_t> route;
+  std::atomic<uint32_t> state;  // 0 free, 1 in use. Names are constant while in use.
+  uint32_t next;                // Following entry of the bucket + 1; 0: last. See bucket words.
+  uint64_t hash;
+  uint32_t name_bytes;
+  uint32_t reserved0;
+  char name[kTopicFieldBytes];
+  uint8_t reserved1[32];
+};
+static_assert(sizeof(TopicEntry) == 320);
+
+// A bucket: first entry's index + 1; 0: empty. Entries are prepended, never removed.
+using TopicBucket = std::atomic<uint32_t>;
+
+inline constexpr std::size_t kRouteUnitBytes = 64;
+
+// Who receives a topic. Immutable once a TopicEntry names it; reused 100 ms after it was retired.
+struct RouteHeader {
+  uint64_t version;
+  uint32_t topic_id;
+  uint32_t receiver_count;
+  uint32_t unit_count;  // Its size in the arena.
+  uint32_t reserved0;
+  uint64_t reserved1[5];
+};
+static_assert(sizeof(RouteHeader) == 64);
+
+// One receiver; an agent is named once per ring.
+struct RouteReceiver {
+  uint64_t incarnation;  // The ring's.
+  uint32_t agent;
+  uint32_t ring_id;      // 0: the agent's inbox, lane by priority. Else RingEntry.
+  uint8_t overflow;
+  uint8_t reserved0[3];
+  uint32_t subscription;  // SubscriptionEntry.
+  uint32_t subscription_row;  // In the agent's block.
+  uint32_t agent_incarnation_low;
+};
+static_assert(sizeof(RouteReceiver) == 32);
+
+struct SubscriptionEntry {
+  std::atomic<uint64_t> word;  // {id:62, 0 free / 1 in use}.
+  uint32_t agent;
+  uint32_t topic_id;
+  uint64_t agent_incarnation;
+  uint32_t ring_id;
+  uint8_t overflow;
+  uint8_t reserved0[3];
+  uint32_t row;
+  uint32_t reserved1;
+  uint64_t since_ns;  // CLOCK_MONOTONIC.
+  uint64_t reserved2[2];
+};
+static_assert(sizeof(SubscriptionEntry) == 64);
+
+enum class RingKind : uint8_t { Queue = 1, Channel = 2 };
+
+// A ring or channel of the arenas. Its place and geometry never change; its owner and use do.
+struct RingEntry {
+  std::atomic<uint64_t> word;  // {incarnation:62, 0 free / 1 in use / 2 being settled}.
+  uint64_t offset;             // In the node segment, of the RingBlock or ChannelHeader.
+  uint32_t node_index;
+  uint32_t slot_count;  // A power of two.
+  uint32_t slot_bytes;  // Queue: 16. Channel: a multiple of 64, ChannelSlot included.
+  RingKind kind;
+  uint8_t overflow;
+  uint8_t reserved0[2];
+  uint32_t owner;  // Queue: its taker. Channel: its consumer; 0: none yet.
+  uint32_t producer;  // Channel: its producer; 0: none yet.
+  uint64_t owner_incarnation;
+  uint64_t producer_incarnation;
+  char name[kNameFieldBytes];  // Channel: its name.
+  uint64_t reserved1;
+};
+static_assert(sizeof(RingEntry) == 136);
+
+}  // namespace ripstop::layout

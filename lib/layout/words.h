@@ -1,0 +1,117 @@
+// The two words that commit: a chunk's holders and a ring's slot. Pure arithmetic on 64-bit halves;
+// the atomics that move them are in base/atomic_pair.h. LAYOUT.md §2 draws them.
+#pragma once
+
+#include <cstdint>
+
+namespace ripstop::layout {
+
+// --- references ---------------------------------------------------------------------------------
+
+// A chunk by number: {node:4, slab:18, index in the slab:6}.
+inline constexpr unsigned kChunkBits = 28;
+inline constexpr unsigned kSlabIndexBits = 6;
+inline constexpr unsigned kSlabBits = 18;
+inline constexpr unsigned kNodeBits = 4;
+inline constexpr uint32_t kSlabChunksMax = 1u << kSlabIndexBits;
+inline constexpr uint32_t kNodeCountMax = 1u << kNodeBits;
+inline constexpr uint32_t kNodeSlabsMax = 1u << kSlabBits;
+static_assert(kNodeBits + kSlabBits + kSlabIndexBits == kChunkBits);
+
+using ChunkId = uint32_t;
+
+constexpr ChunkId make_chunk_id(uint32_t node, uint32_t slab, uint32_t index) noexcept {
+  return (node << (kSlabBits + kSlabIndexBits)) | (slab << kSlabIndexBits) | index;
+}
+constexpr uint32_t chunk_node(ChunkId id) noexcept { return id >> (kSlabBits + kSlabIndexBits); }
+constexpr uint32_t chunk_slab(ChunkId id) noexcept { return (id >> kSlabIndexBits) & (kNodeSlabsMax - 1); }
+constexpr uint32_t chunk_index(ChunkId id) noexcept { return id & (kSlabChunksMax - 1); }
+
+// A chunk in one of its lives: {chunk:28, generation's low bits:36}. Zero is no reference, because
+// generations start at 1.
+inline constexpr unsigned kGenerationBits = 36;
+inline constexpr uint64_t kGenerationMask = (uint64_t{1} << kGenerationBits) - 1;
+
+using Reference = uint64_t;
+
+constexpr Reference make_reference(ChunkId chunk, uint64_t generation) noexcept {
+  return (static_cast<uint64_t>(chunk) << kGenerationBits) | (generation & kGenerationMask);
+}
+constexpr ChunkId reference_chunk(Reference reference) noexcept {
+  return static_cast<ChunkId>(reference >> kGenerationBits);
+}
+constexpr uint64_t reference_generation(Reference reference) noexcept { return reference & kGenerationMask; }
+constexpr bool same_generation(Reference reference, uint64_t generation) noexcept {
+  return reference_generation(reference) == (generation & kGenerationMask);
+}
+
+// --- holders {generation:64, bits:64} --------------------------------------------------------------
+
+inline constexpr unsigned kPublisherBit = 63;  // The loaner fills it; alone it means: not committed.
+inline constexpr unsigned kClosingBit = 62;    // The last holder left; links are being given back.
+inline constexpr unsigned kLinkBit = 61;       // Held by the root message that names it as a link.
+inline constexpr unsigned kDeliveryCount = 61; // Bits 0..60: one per delivery, or per branch.
+inline constexpr uint64_t kPublisherHold = uint64_t{1} << kPublisherBit;
+inline constexpr uint64_t kClosing = uint64_t{1} << kClosingBit;
+inline constexpr uint64_t kLinkHold = uint64_t{1} << kLinkBit;
+inline constexpr uint64_t kDeliveryHolds = (uint64_t{1} << kDeliveryCount) - 1;
+
+// --- slot {reference or incarnation}{turn:36, bit:6, attempt:6, owner:14, phase:2} ------------------
+
+enum class Phase : uint8_t { Empty = 0, Full = 1, Taken = 2, Closed = 3 };
+
+inline constexpr unsigned kOwnerBits = 14;
+inline constexpr uint32_t kAgentIdMax = (1u << kOwnerBits) - 3;  // 1 ..= this are agents.
+inline constexpr uint32_t kOwnerNone = 0;                        // Also the supervisor's own slot.
+inline constexpr uint32_t kOwnerDropped = (1u << kOwnerBits) - 1;
+inline constexpr unsigned kTurnBits = 36;
+inline constexpr uint64_t kTurnMask = (uint64_t{1} << kTurnBits) - 1;
+inline constexpr uint32_t kAttemptMax = 63;
+
+struct SlotState {
+  uint64_t turn;
+  uint32_t bit;
+  uint32_t attempt;
+  uint32_t owner;
+  Phase phase;
+};
+
+constexpr uint64_t pack(const SlotState& state) noexcept {
+  return ((state.turn & kTurnMask) << 28) | (static_cast<uint64_t>(state.bit & 63) << 22) |
+         (static_cast<uint64_t>(state.attempt & 63) << 16) |
+         (static_cast<uint64_t>(state.owner & ((1u << kOwnerBits) - 1)) << 2) |
+         static_cast<uint64_t>(state.phase);
+}
+constexpr SlotState unpack(uint64_t word) noexcept {
+  return {word >> 28, static_cast<uint32_t>(word >> 22) & 63, static_cast<uint32_t>(word >> 16) & 63,
+          static_cast<uint32_t>(word >> 2) & ((1u << kOwnerBits) - 1), static_cast<Phase>(word & 3)};
+}
+constexpr uint64_t word_turn(uint64_t word) noexcept { return word >> 28; }
+constexpr Phase word_phase(uint64_t word) noexcept { return static_cast<Phase>(word & 3); }
+
+// How far `turn` is ahead of `base` on the 36-bit circle: negative when it is behind.
+constexpr int64_t turn_distance(uint64_t turn, uint64_t base) noexcept {
+  return static_cast<int64_t>((turn - base) << (64 - kTurnBits)) >> (64 - kTurnBits);
+}
+
+// --- receivers ------------------------------------------------------------------------------------
+
+// A receiver as a message header names it: {incarnation's low bits:18, agent:14}. Zero: nobody.
+constexpr uint32_t make_receiver(uint32_t agent, uint64_t incarnation) noexcept {
+  return (static_cast<uint32_t>(incarnation & 0x3ffff) << kOwnerBits) | agent;
+}
+constexpr uint32_t receiver_agent(uint32_t receiver) noexcept { return receiver & ((1u << kOwnerBits) - 1); }
+constexpr uint32_t receiver_incarnation(uint32_t receiver) noexcept { return receiver >> kOwnerBits; }
+
+// --- slab owner {version:24, incarnation:26, agent:14} ------------------------------------------------
+
+constexpr uint64_t make_slab_owner(uint64_t version, uint32_t agent, uint64_t incarnation) noexcept {
+  return (version << 40) | ((incarnation & 0x3ffffff) << kOwnerBits) | agent;
+}
+constexpr uint32_t slab_owner_agent(uint64_t word) noexcept {
+  return static_cast<uint32_t>(word) & ((1u << kOwnerBits) - 1);
+}
+constexpr uint64_t slab_owner_incarnation(uint64_t word) noexcept { return (word >> kOwnerBits) & 0x3ffffff; }
+constexpr uint64_t slab_owner_version(uint64_t word) noexcept { return word >> 40; }
+
+}  // namespace ripstop::layout

@@ -1,0 +1,102 @@
+// Where one thread's loans come from: slabs that its agent owns.
+//
+// Only the owner of a slab turns its chunks from FREE to LOANED, so a loan meets no contention. What
+// is free is never recorded in shared memory: the holders say it. The lists here are private hints.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "layout/chunk_header.h"
+#include "memory/chunk_map.h"
+#include "memory/holders.h"
+
+namespace ripstop::memory {
+
+// A chunk in the hands of its loaner.
+struct Loaned {
+  layout::ChunkHeader* header;
+  layout::ChunkId chunk;
+  uint64_t generation;
+  uint32_t class_index;
+
+  layout::Reference reference() const noexcept { return layout::make_reference(chunk, generation); }
+};
+
+// Thread:   one at a time.
+// Lifetime: ends before the map; gives its slabs back, with what is still in flight in them: the
+//           next owner takes them as they are. A slab with a loan in it stays for the settlement.
+class SlabHeap {
+ public:
+  SlabHeap(const ChunkMap& map, uint32_t node, uint32_t agent_id, uint64_t incarnation);
+  SlabHeap(const SlabHeap&) = delete;
+  SlabHeap& operator=(const SlabHeap&) = delete;
+  ~SlabHeap();
+
+  // A chunk of the class. Large ones: the most recently freed first, because it is warm. Small ones: one
+  // whose lines prefetch() has fetched. Nothing when neither our slabs nor any free slab has one, on our
+  // node first, then on the others.
+  std::optional<Loaned> loan(uint32_t class_index) noexcept;
+
+  // The message went out: its chunk comes back by its holders.
+  void sent(const Loaned& loaned) noexcept { classes_[loaned.class_index].in_flight.push_back({loaned.header, loaned.chunk}); }
+  // The loan was aborted: the chunk is free now.
+  void aborted(const Loaned& loaned) noexcept { classes_[loaned.class_index].free.push_back({loaned.header, loaned.chunk}); }
+
+  // Fetches the lines that the next loan of the class will write, without waiting for them.
+  void prefetch(uint32_t class_index) const noexcept;
+
+  uint32_t slab_count() const noexcept { return static_cast<uint32_t>(slabs_.size()); }
+
+ private:
+  struct Entry {
+    layout::ChunkHeader* header;
+    layout::ChunkId chunk;
+  };
+  // Oldest first; grows by doubling, never shrinks.
+  class Fifo {
+   public:
+    bool empty() const noexcept { return head_ == tail_; }
+    std::size_t size() const noexcept { return tail_ - head_; }
+    const Entry& front() const noexcept { return entries_[head_ & (entries_.size() - 1)]; }
+    void pop_front() noexcept { ++head_; }
+    void push_back(Entry entry) noexcept {
+      if (size() == entries_.size()) grow();
+      entries_[tail_++ & (entries_.size() - 1)] = entry;
+    }
+
+   private:
+    void grow();
+    std::vector<Entry> entries_ = std::vector<Entry>(64);
+    std::size_t head_ = 0;
+    std::size_t tail_ = 0;
+  };
+  struct ClassHeap {
+    std::vector<Entry> free;
+    Fifo in_flight;
+    uint32_t look_again = 0;  // Loans until the oldest in flight is looked at again.
+    bool large = false;
+  };
+  struct OwnedSlab {
+    uint32_t node;
+    uint32_t slab;
+  };
+
+  static void fetch(const Entry& entry) noexcept;
+  // Moves what has come back from the front of in_flight to `free`; true if anything has.
+  bool harvest(ClassHeap& heap) noexcept;
+  // Looks at every chunk in flight.
+  void harvest_all(ClassHeap& heap) noexcept;
+  bool take_slab(uint32_t class_index) noexcept;
+  bool take_slab_on(uint32_t node, uint32_t class_index) noexcept;
+
+  const ChunkMap& map_;
+  uint32_t node_;
+  uint32_t agent_id_;
+  uint64_t incarnation_;
+  std::vector<ClassHeap> classes_;
+  std::vector<OwnedSlab> slabs_;
+};
+
+}  // namespace ripstop::memory

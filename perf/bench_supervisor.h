@@ -1,0 +1,35 @@
+// A supervisor of its own for benches that need whole agents: the ripstopd of the same build, in a
+// directory of its own, ended with the bench.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "ripstop/agent.h"
+
+namespace ripstop::perf {
+
+class BenchSupervisor {
+ public:
+  // Starts it. ready() is false where there is no ripstopd or it does not start; why() says so.
+  BenchSupervisor();
+  BenchSupervisor(const BenchSupervisor&) = delete;
+  BenchSupervisor& operator=(const BenchSupervisor&) = delete;
+  ~BenchSupervisor();
+
+  bool ready() const noexcept { return why_.empty(); }
+  const std::string& why() const noexcept { return why_; }
+  AgentOptions options(std::string name) const;
+
+ private:
+  std::string directory_;
+  std::string socket_;
+  std::string why_;
+  pid_t pid_ = -1;
+};
+
+// Started at the first call, one for the program.
+BenchSupervisor& supervisor();
+
+}  // namespace ripstop::perf

@@ -1,0 +1,384 @@
+// The ring and the holders under threads that play processes on ONE mapping, for ThreadSanitizer.
+//
+// Payloads are plain memory: a missing edge is a data race that the tool names. Every wait is bounded; a
+// test that does not get on fails after kPatience instead of hanging.
+//
+// Seen to fail under TSan with the order weakened: see the end of this file.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "fabric/fake_fabric.h"
+#include "memory/evict.h"
+#include "memory/holders.h"
+#include "memory/slab_heap.h"
+#include "ring/mpmc_ring.h"
+
+namespace ripstop {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using fabric::FakeFabric;
+using fabric::FakeShape;
+using memory::Loaned;
+using memory::SlabHeap;
+
+constexpr auto kPatience = std::chrono::seconds(30);
+constexpr uint32_t kTaker = 7;
+constexpr uint32_t kRing = 1;
+constexpr uint32_t kPayloadWords = 8;
+
+#if defined(__SANITIZE_THREAD__)
+constexpr uint64_t kMessages = 6'000;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+constexpr uint64_t kMessages = 6'000;
+#else
+constexpr uint64_t kMessages = 240'000;
+#endif
+#else
+constexpr uint64_t kMessages = 240'000;
+#endif
+
+// What a message says: its publisher and number, and the same in every word.
+void fill(const Loaned& loaned, uint64_t publisher, uint64_t number) {
+  auto* words = reinterpret_cast<uint64_t*>(memory::payload(*loaned.header));
+  for (uint32_t i = 0; i < kPayloadWords; ++i) words[i] = (publisher << 48) + number * 8 + i;
+  loaned.header->role = layout::ChunkRole::Root;
+  loaned.header->flags = 0;
+  loaned.header->payload_bytes = kPayloadWords * 8;
+}
+
+// Checks a message and returns it as publisher << 48 | number; ~0: torn.
+uint64_t check(const memory::ChunkMap& chunks, layout::Reference reference) {
+  layout::ChunkHeader* header = chunks.find(layout::reference_chunk(reference));
+  if (header == nullptr || header->payload_bytes != kPayloadWords * 8) return ~uint64_t{0};
+  const auto* words = reinterpret_cast<const uint64_t*>(memory::payload(*header));
+  const uint64_t first = words[0];
+  for (uint32_t i = 0; i < kPayloadWords; ++i) {
+    if (words[i] != first + i) return ~uint64_t{0};
+  }
+  return (first >> 48 << 48) | ((first & ((uint64_t{1} << 48) - 1)) / 8);
+}
+
+class RingStress : public testing::Test {
+ protected:
+  explicit RingStress(uint32_t slots = 64) : fabric_(FakeShape{1, 16, {{256, 64, 8}}, {4, 4, 64, 4, 4}, 1, slots}) {
+    for (uint32_t agent = 1; agent < 16; ++agent) fabric_.attach(agent);
+    incarnation_ = fabric_.open_queue(kRing, kTaker);
+  }
+  ring::MpmcRing ring() { return fabric_.map().queue(kRing)->ring; }
+  // Gives up, and ends all threads, when nothing goes on.
+  bool patient() {
+    if (Clock::now() - start_ < kPatience) return !given_up_.load(std::memory_order_relaxed);
+    given_up_.store(true);
+    return false;
+  }
+  // Publishes `count` messages; `make_room` is asked when the ring is full.
+  template <class MakeRoom>
+  void publish(uint32_t publisher, uint64_t count, MakeRoom make_room) {
+    SlabHeap heap(fabric_.chunks(), 0, publisher, fabric_.incarnation(publisher));
+    ring::MpmcRing ring = this->ring();
+    for (uint64_t number = 1; number <= count; ++number) {
+      auto loaned = heap.loan(0);
+      while (!loaned && patient()) {
+        std::this_thread::yield();
+        loaned = heap.loan(0);
+      }
+      if (!loaned) return;
+      fill(*loaned, publisher, number);
+      memory::commit(*loaned->header, 1);
+      for (;;) {
+        const ring::Tail tail = ring.find_tail(incarnation_);
+        const ring::Push pushed = ring.push(tail, incarnation_, loaned->reference(), 0, 0);
+        if (pushed == ring::Push::Ok) break;
+        if (pushed != ring::Push::Full) {
+          ADD_FAILURE() << "push: " << static_cast<int>(pushed);
+          given_up_.store(true);
+        }
+        if (!patient()) return;
+        make_room(ring, tail);
+      }
+      heap.sent(*loaned);
+    }
+  }
+  void expect_all_free() {
+    EXPECT_FALSE(given_up_.load()) << "nothing went on for too long";
+    const fabric::Census census = fabric_.census();
+    EXPECT_EQ(census.free_count, census.total());
+  }
+  static void yield(ring::MpmcRing&, const ring::Tail&) { std::this_thread::yield(); }
+
+  FakeFabric fabric_;
+  uint64_t incarnation_ = 0;
+  Clock::time_point start_ = Clock::now();
+  std::atomic<bool> given_up_{false};
+};
+
+TEST_F(RingStress, ManyPushersOneTakerInPlace) {
+  constexpr uint32_t kPushers = 3;
+  std::vector<std::thread> threads;
+  for (uint32_t publisher = 1; publisher <= kPushers; ++publisher) {
+    threads.emplace_back([this, publisher] { publish(publisher, kMessages / kPushers, yield); });
+  }
+  ring::MpmcRing ring = this->ring();
+  uint64_t head = ring.head_hint().load();
+  uint64_t last[kPushers + 1] = {};
+  for (uint64_t taken = 0; taken < kMessages / kPushers * kPushers && patient();) {
+    ring::SlotView view{};
+    if (!ring.peek(head, view)) {
+      std::this_thread::yield();
+      continue;
+    }
+    const uint64_t message = check(fabric_.chunks(), view.low);
+    const uint64_t publisher = message >> 48;
+    const uint64_t number = message & ((uint64_t{1} << 48) - 1);
+    if (publisher < 1 || publisher > kPushers || number != last[publisher] + 1) {
+      ADD_FAILURE() << "torn, lost or out of order: " << std::hex << message;
+      given_up_.store(true);
+      break;
+    }
+    last[publisher] = number;
+    EXPECT_EQ(memory::release(fabric_.chunks(), view.low, layout::unpack(view.state).bit), memory::Release::Freed);
+    ring.empty(head++, incarnation_);
+    ++taken;
+  }
+  for (std::thread& thread : threads) thread.join();
+  expect_all_free();
+}
+
+// Messages are released in another order than they were taken, so that EMPTY slots of two turns mix.
+TEST_F(RingStress, OutOfOrderReleaseUnderPushers) {
+  std::thread first([this] { publish(1, kMessages / 2, yield); });
+  std::thread second([this] { publish(2, kMessages / 2, yield); });
+  ring::MpmcRing ring = this->ring();
+  uint64_t head = ring.head_hint().load();
+  std::vector<std::pair<uint64_t, ring::SlotView>> in_hand;
+  uint64_t random = 88172645463325252u;
+  for (uint64_t released = 0; released < kMessages / 2 * 2 && patient();) {
+    ring::SlotView view{};
+    if (in_hand.size() < 32 && ring.peek(head, view)) {
+      ASSERT_NE(check(fabric_.chunks(), view.low), ~uint64_t{0});
+      in_hand.emplace_back(head++, view);
+      continue;
+    }
+    if (in_hand.empty()) {
+      std::this_thread::yield();
+      continue;
+    }
+    random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+    const std::size_t at = random % in_hand.size();
+    EXPECT_EQ(memory::release(fabric_.chunks(), in_hand[at].second.low, 0), memory::Release::Freed);
+    ring.empty(in_hand[at].first, incarnation_);
+    in_hand[at] = in_hand.back();
+    in_hand.pop_back();
+    ++released;
+  }
+  first.join();
+  second.join();
+  expect_all_free();
+}
+
+// Any taker takes any message: each message is counted once.
+TEST_F(RingStress, ManyPushersManyTakers) {
+  constexpr uint32_t kPushers = 2;
+  constexpr uint32_t kTakers = 2;
+  constexpr uint64_t kEach = kMessages / kPushers;
+  std::vector<std::atomic<uint8_t>> seen(kPushers * (kEach + 1));
+  std::atomic<uint64_t> head_line{ring().head_hint().load()};
+  std::atomic<uint64_t> taken{0};
+  std::vector<std::thread> threads;
+  for (uint32_t publisher = 1; publisher <= kPushers; ++publisher) {
+    threads.emplace_back([this, publisher] { publish(publisher, kEach, yield); });
+  }
+  for (uint32_t taker = 0; taker < kTakers; ++taker) {
+    threads.emplace_back([&, taker] {
+      ring::MpmcRing ring = this->ring();
+      while (taken.load() < kPushers * kEach && patient()) {
+        // A hint that all takers move on.
+        uint64_t head = head_line.load(std::memory_order_relaxed);
+        ring::SlotView view = ring.read(head);
+        const int64_t ahead = layout::turn_distance(layout::word_turn(view.state), ring.turn(head));
+        const bool passed = ahead > 0 || layout::word_phase(view.state) == layout::Phase::Taken;
+        const bool took = !passed && layout::word_phase(view.state) == layout::Phase::Full && ahead == 0 &&
+                          ring.take(head, view, 8 + taker);
+        if (passed || took) head_line.compare_exchange_strong(head, head + 1);
+        if (!took) {
+          std::this_thread::yield();
+          continue;
+        }
+        const uint64_t message = check(fabric_.chunks(), view.low);
+        const uint64_t publisher = message >> 48;
+        const uint64_t number = message & ((uint64_t{1} << 48) - 1);
+        if (publisher < 1 || publisher > kPushers || number > kEach || seen[(publisher - 1) * (kEach + 1) + number].fetch_add(1) != 0) {
+          ADD_FAILURE() << "torn or twice: " << std::hex << message;
+          given_up_.store(true);
+          return;
+        }
+        EXPECT_EQ(memory::release(fabric_.chunks(), view.low, 0), memory::Release::Freed);
+        EXPECT_TRUE(ring.finish(layout::word_turn(view.state) * ring.slot_count() + (head & (ring.slot_count() - 1)), view, incarnation_));
+        taken.fetch_add(1);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(taken.load(), kPushers * kEach);
+  expect_all_free();
+}
+
+// Publishers drop the oldest under the hands of the taker. Each message is taken or dropped, never both.
+class EvictStress : public RingStress {
+ protected:
+  EvictStress() : RingStress(8) {}
+};
+
+TEST_F(EvictStress, AnEvictorAndTheTakerNeverGetTheSameMessage) {
+  constexpr uint64_t kEach = kMessages / 2;
+  std::atomic<uint64_t> dropped{0};
+  std::atomic<int> running{2};
+  layout::AgentBlock& block = fabric_.block(kTaker);
+  const auto drop_oldest = [&](ring::MpmcRing& ring, const ring::Tail& tail) {
+    if (tail.outcome != ring::Push::Full) return;
+    switch (memory::evict_oldest(fabric_.chunks(), ring, tail, incarnation_, block)) {
+      case memory::Evict::Dropped: dropped.fetch_add(1); break;
+      case memory::Evict::Moved: break;
+      case memory::Evict::Stuck: std::this_thread::yield(); break;
+    }
+  };
+  std::vector<std::thread> threads;
+  for (uint32_t publisher = 1; publisher <= 2; ++publisher) {
+    threads.emplace_back([&, publisher] {
+      publish(publisher, kEach, drop_oldest);
+      running.fetch_sub(1);
+    });
+  }
+  ring::MpmcRing ring = this->ring();
+  uint64_t head = ring.head_hint().load();
+  uint64_t taken = 0;
+  uint64_t moved = 0;
+  uint64_t last[3] = {};
+  while (patient()) {
+    ring::SlotView view = ring.read(head);
+    const int64_t ahead = layout::turn_distance(layout::word_turn(view.state), ring.turn(head));
+    const layout::Phase phase = layout::word_phase(view.state);
+    if (ahead < 0 || (ahead == 0 && phase == layout::Phase::Empty)) {
+      if (running.load() == 0 && layout::word_phase(ring.read(head).state) == layout::Phase::Empty) break;
+      std::this_thread::yield();
+      continue;
+    }
+    if (ahead > 0 || phase == layout::Phase::Taken) {
+      ++head;
+      continue;
+    }
+    if (!ring.take(head, view, kTaker)) continue;
+    const uint64_t message = check(fabric_.chunks(), view.low);
+    const uint64_t publisher = message >> 48;
+    const uint64_t number = message & ((uint64_t{1} << 48) - 1);
+    if (publisher < 1 || publisher > 2 || number <= last[publisher]) {
+      ADD_FAILURE() << "torn or out of order: " << std::hex << message;
+      given_up_.store(true);
+      break;
+    }
+    last[publisher] = number;
+    if (taken % 3 == 0) std::this_thread::yield();  // Publishers find it in our hands.
+    EXPECT_EQ(check(fabric_.chunks(), view.low), message) << "gone while we had it";
+    EXPECT_EQ(memory::release(fabric_.chunks(), view.low, 0), memory::Release::Freed) << "dropped under our hands";
+    if (!ring.finish(head, view, incarnation_)) {
+      memory::unhold(block, view.low, 0);
+      ++moved;
+    }
+    ++head;
+    ++taken;
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(taken + dropped.load(), 2 * kEach);
+  RecordProperty("moved", static_cast<int>(moved));
+  expect_all_free();
+}
+
+// One message, many receivers that release it at once; the loaner uses its chunk again as soon as it is free.
+class HoldersStress : public RingStress {};
+
+TEST_F(HoldersStress, TheLastOfManyReleasersFreesAMessageWithItsLinks) {
+  constexpr uint32_t kReceivers = 3;
+  constexpr uint64_t kRounds = kMessages / 6;
+  std::atomic<uint64_t> round{0};
+  std::atomic<layout::Reference> current{0};
+  std::atomic<uint64_t> done{0};
+  std::vector<std::thread> threads;
+  for (uint32_t receiver = 0; receiver < kReceivers; ++receiver) {
+    threads.emplace_back([&, receiver] {
+      for (uint64_t expected = 1; expected <= kRounds; ++expected) {
+        while (round.load(std::memory_order_acquire) < expected) {
+          if (!patient()) return;
+          std::this_thread::yield();
+        }
+        const layout::Reference reference = current.load(std::memory_order_relaxed);
+        EXPECT_EQ(check(fabric_.chunks(), reference), (uint64_t{1} << 48) | expected);
+        EXPECT_NE(memory::release(fabric_.chunks(), reference, receiver), memory::Release::Gone);
+        EXPECT_EQ(memory::release(fabric_.chunks(), reference, receiver), memory::Release::Gone);
+        // Relaxed on purpose: the edge back to the loaner must come from the holders alone.
+        done.fetch_add(1, std::memory_order_relaxed);
+      }
+    });
+  }
+  SlabHeap heap(fabric_.chunks(), 0, 1, fabric_.incarnation(1));
+  for (uint64_t n = 1; n <= kRounds && patient(); ++n) {
+    const Loaned root = *heap.loan(0);
+    fill(root, 1, n);
+    const Loaned link = *heap.loan(0);
+    fill(link, 1, n);
+    link.header->role = layout::ChunkRole::Continuation;
+    link.header->link = 0;
+    link.header->root = root.reference();
+    memory::commit(*link.header, layout::kLinkHold);
+    root.header->link = link.reference();
+    root.header->flags = layout::kFlagLinked;
+    memory::commit(*root.header, (uint64_t{1} << kReceivers) - 1);
+    current.store(root.reference(), std::memory_order_relaxed);
+    round.store(n, std::memory_order_release);
+    heap.sent(root);
+    heap.sent(link);
+    while (done.load(std::memory_order_relaxed) < n * kReceivers && patient()) std::this_thread::yield();
+  }
+  for (std::thread& thread : threads) thread.join();
+  expect_all_free();
+}
+
+// Slabs go from agent to agent with what is in flight in them.
+TEST_F(HoldersStress, SlabsChangeOwnersWhileMessagesAreInFlight) {
+  constexpr uint64_t kEach = kMessages / 40;
+  std::vector<std::thread> threads;
+  std::atomic<int> running{2};
+  std::atomic<uint64_t> torn{0};
+  for (uint32_t publisher = 1; publisher <= 2; ++publisher) {
+    threads.emplace_back([&, publisher] {
+      for (int life = 0; life < 20; ++life) publish(publisher, kEach, yield);
+      running.fetch_sub(1);
+    });
+  }
+  ring::MpmcRing ring = this->ring();
+  uint64_t head = ring.head_hint().load();
+  while (patient()) {
+    ring::SlotView view{};
+    if (!ring.peek(head, view)) {
+      if (running.load() == 0 && !ring.peek(head, view)) break;
+      std::this_thread::yield();
+      continue;
+    }
+    if (check(fabric_.chunks(), view.low) == ~uint64_t{0}) torn.fetch_add(1);
+    EXPECT_EQ(memory::release(fabric_.chunks(), view.low, 0), memory::Release::Freed);
+    ring.empty(head++, incarnation_);
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(torn.load(), 0u);
+  expect_all_free();
+}
+
+}  // namespace
+}  // namespace ripstop

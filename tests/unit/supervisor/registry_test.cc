@@ -1,0 +1,179 @@
+// Method: a registry over real segments, small and of 4 KiB pages, read through the view that agents
+// have. A second registry over the same memory stands for the next supervisor after a kill.
+#include "supervisor/registry.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "supervisor/segment_manager.h"
+
+namespace ripstop::supervisor {
+namespace {
+
+class RegistryTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    Config config = default_config();
+    config.hugepages = Hugepages::Off;
+    config.agents = 8;
+    config.topics = 4;
+    config.subscriptions = 12;
+    config.rings = 6;
+    config.ring_arena_bytes = 64 * 1024;
+    config.classes = {{256, 64}};
+    const std::vector<topology::NumaNode> nodes = {{0, {0}, 0}, {1, {1}, 0}};
+    auto segments = SegmentManager::create(config, nodes, false);
+    ASSERT_TRUE(segments) << to_string(segments.error());
+    segments_.emplace(std::move(*segments));
+    registry_.emplace(*segments_);
+  }
+
+  AgentPlace attach(const std::string& name, uint32_t node = 0) {
+    AgentIdentity identity;
+    identity.name = name;
+    identity.pid = 4711;
+    auto place = registry_->attach(identity, node);
+    EXPECT_TRUE(place) << (place ? "" : to_string(place.error()));
+    return place ? *place : AgentPlace{};
+  }
+  std::vector<layout::RouteReceiver> route(uint32_t topic_id) {
+    std::vector<layout::RouteReceiver> receivers;
+    EXPECT_TRUE(segments_->view().copy_route(topic_id, receivers));
+    return receivers;
+  }
+  const control::ControlView& view() { return segments_->view(); }
+
+  std::optional<SegmentManager> segments_;
+  std::optional<Registry> registry_;
+};
+
+TEST_F(RegistryTest, AnAgentGetsAPlaceOnItsNodeOrOnAnother) {
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(attach("one" + std::to_string(i), 1).node_index, 1u);
+  EXPECT_EQ(attach("five", 1).node_index, 0u);
+}
+
+TEST_F(RegistryTest, AnInboxIsNamedOnceHoweverManySubscriptionsLeadToIt) {
+  const auto agent = attach("planner");
+  const auto first = registry_->subscribe(agent.id, {"a", 0, false, 0, 0});
+  const auto second = registry_->subscribe(agent.id, {"a", 0, false, 0, 1});
+  ASSERT_TRUE(first && second);
+  ASSERT_EQ(route(first->topic_id).size(), 1u);
+  EXPECT_EQ(route(first->topic_id)[0].subscription, first->subscription_id);
+  ASSERT_TRUE(registry_->unsubscribe(agent.id, first->subscription_id));
+  ASSERT_EQ(route(first->topic_id).size(), 1u);
+  EXPECT_EQ(route(first->topic_id)[0].subscription, second->subscription_id);
+}
+
+TEST_F(RegistryTest, AChangeOfARouteMovesItsShardOfTheEpochAlone) {
+  const auto agent = attach("planner");
+  const auto topic_id = registry_->topic("a");
+  ASSERT_TRUE(topic_id);
+  std::array<uint64_t, layout::kEpochShards> before;
+  for (uint32_t i = 0; i < before.size(); ++i) before[i] = view().route_epoch(i);
+  ASSERT_TRUE(registry_->subscribe(agent.id, {"a", 0, false, 0, 0}));
+  const uint32_t shard = control::ControlView::shard_of(view().topic_entry(*topic_id)->hash);
+  for (uint32_t i = 0; i < before.size(); ++i) EXPECT_EQ(view().route_epoch(i), before[i] + (i == shard ? 1 : 0));
+}
+
+TEST_F(RegistryTest, WhatIsFullIsATypedErrorAndGivesNothingAway) {
+  const auto agent = attach("planner");
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(registry_->topic("t" + std::to_string(i)));
+  EXPECT_EQ(registry_->topic("t4").error().code, Errc::TopicsFull);
+  for (int i = 0; i < 6; ++i) ASSERT_TRUE(registry_->subscribe(agent.id, {"t0", 3, false, 16, 0}));
+  EXPECT_EQ(registry_->subscribe(agent.id, {"t0", 3, false, 16, 0}).error().code, Errc::RingsFull);
+  for (int i = 0; i < 6; ++i) ASSERT_TRUE(registry_->subscribe(agent.id, {"t1", 0, false, 0, 0}));
+  EXPECT_EQ(registry_->subscribe(agent.id, {"t1", 0, false, 0, 0}).error().code, Errc::SubscriptionsFull);
+  registry_->settle(agent.id, false);
+  const auto next = attach("next");
+  EXPECT_TRUE(registry_->subscribe(next.id, {"t0", 3, false, 16, 0}));
+}
+
+TEST_F(RegistryTest, ARingIsGivenAgainWithANewIncarnation) {
+  const auto agent = attach("planner");
+  const auto first = registry_->subscribe(agent.id, {"a", 3, false, 16, 0});
+  ASSERT_TRUE(first);
+  const uint64_t before = view().ring_entry(first->ring_id)->word.load() >> 2;
+  ASSERT_TRUE(registry_->unsubscribe(agent.id, first->subscription_id));
+  const auto second = registry_->subscribe(agent.id, {"b", 3, false, 16, 0});
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->ring_id, first->ring_id);
+  EXPECT_GT(view().ring_entry(second->ring_id)->word.load() >> 2, before);
+}
+
+TEST_F(RegistryTest, ASettledAgentIsInNoRouteAndItsNameIsFree) {
+  const auto first = attach("planner");
+  const auto other = attach("other");
+  const auto topic = registry_->subscribe(first.id, {"a", 0, false, 0, 0});
+  ASSERT_TRUE(registry_->subscribe(other.id, {"a", 0, false, 0, 0}));
+  ASSERT_TRUE(topic);
+  registry_->settle(first.id, true);
+  ASSERT_EQ(route(topic->topic_id).size(), 1u);
+  EXPECT_EQ(route(topic->topic_id)[0].agent, other.id);
+  const auto again = attach("planner");
+  EXPECT_EQ(again.id, first.id);
+  EXPECT_GT(again.incarnation, first.incarnation);
+  EXPECT_EQ(registry_->find_agent("planner"), again.id);
+}
+
+TEST_F(RegistryTest, TheNextSupervisorFindsEverythingInTheSegment) {
+  const auto agent = attach("planner");
+  const auto subscribed = registry_->subscribe(agent.id, {"a", 3, false, 16, 0});
+  const auto channel = registry_->open_channel(agent.id, {"pipe", control::ChannelEnd::Sender, 112, 16});
+  ASSERT_TRUE(subscribed && channel);
+  registry_.reset();
+  registry_.emplace(*segments_);
+  EXPECT_EQ(registry_->find_agent("planner"), agent.id);
+  EXPECT_EQ(route(subscribed->topic_id).size(), 1u);
+  EXPECT_EQ(registry_->open_channel(agent.id, {"pipe", control::ChannelEnd::Sender, 112, 16}).error().code, Errc::ChannelBusy);
+  const auto ring = registry_->subscribe(agent.id, {"b", 3, false, 16, 0});
+  ASSERT_TRUE(ring);
+  EXPECT_NE(ring->ring_id, subscribed->ring_id);
+  EXPECT_NE(ring->subscription_id, subscribed->subscription_id);
+  ASSERT_TRUE(registry_->unsubscribe(agent.id, subscribed->subscription_id));
+  EXPECT_GT(attach("next").incarnation, agent.incarnation);
+}
+
+TEST_F(RegistryTest, TheNextSupervisorFinishesWhatAKillInterrupted) {
+  const auto agent = attach("planner");
+  const auto subscribed = registry_->subscribe(agent.id, {"a", 0, false, 0, 0});
+  ASSERT_TRUE(subscribed);
+  // As after a kill between the first and the second store of a settlement.
+  auto* entry = const_cast<layout::AgentEntry*>(view().agent_entry(agent.id));
+  entry->word.store(layout::make_agent_word(agent.incarnation, layout::AgentState::Dead));
+  registry_.reset();
+  registry_.emplace(*segments_);
+  EXPECT_TRUE(route(subscribed->topic_id).empty());
+  EXPECT_EQ(registry_->find_agent("planner"), std::nullopt);
+}
+
+TEST_F(RegistryTest, AReaderNeverCopiesARouteThatNeverWas) {
+  // One thread subscribes and unsubscribes, another copies: it sees one or two receivers, each whole.
+  const auto one = attach("one");
+  const auto two = attach("two");
+  const auto topic = registry_->subscribe(one.id, {"a", 0, false, 0, 0});
+  ASSERT_TRUE(topic);
+  std::atomic<bool> stop{false};
+  std::atomic<int> wrong{0};
+  std::thread reader([&] {
+    std::vector<layout::RouteReceiver> receivers;
+    while (!stop.load()) {
+      if (!view().copy_route(topic->topic_id, receivers)) continue;
+      const bool sound = (receivers.size() == 1 || receivers.size() == 2) && receivers[0].agent == one.id &&
+                         (receivers.size() == 1 || (receivers[1].agent == two.id && receivers[1].incarnation == two.incarnation));
+      if (!sound) ++wrong;
+    }
+  });
+  for (int i = 0; i < 2000; ++i) {
+    const auto second = registry_->subscribe(two.id, {"a", 0, false, 0, 0});
+    ASSERT_TRUE(second);
+    ASSERT_TRUE(registry_->unsubscribe(two.id, second->subscription_id));
+  }
+  stop.store(true);
+  reader.join();
+  EXPECT_EQ(wrong.load(), 0);
+}
+
+}  // namespace
+}  // namespace ripstop::supervisor
