@@ -49,7 +49,8 @@ class BenchFabric {
     fabric::FakeShape fake;
     fake.agents_per_node = 3;
     fake.classes.clear();
-    for (const uint32_t bytes : shape.payload_bytes) fake.classes.push_back({bytes, layout::kSlabChunksMax, shape.slab_count});
+    for (const uint32_t bytes : shape.payload_bytes)
+      fake.classes.push_back({bytes, layout::kSlabChunksMax, shape.slab_count});
     fake.lane_slots.fill(shape.lane_slots);
     return fake;
   }

@@ -2,6 +2,7 @@
 #include "bench_supervisor.h"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,7 +23,9 @@ constexpr auto kPatience = std::chrono::seconds(10);
 fs::path find_ripstopd() {
   std::error_code error;
   const char* build = std::getenv("RIPSTOP_BUILD_DIR");
-  const fs::path root = build != nullptr ? fs::path(build) : fs::read_symlink("/proc/self/exe", error).parent_path().parent_path();
+  const fs::path root = build != nullptr
+                            ? fs::path(build)
+                            : fs::read_symlink("/proc/self/exe", error).parent_path().parent_path();
   const fs::path program = root / "daemon" / "ripstopd";
   return fs::exists(program, error) ? program : fs::path();
 }
@@ -46,6 +49,7 @@ BenchSupervisor::BenchSupervisor() {
   socket_ = directory_ + "/ripstop/bench.sock";
   pid_ = fork();
   if (pid_ == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGTERM);  // A bench that is stopped takes it along.
     // What it logs about our agents does not belong among the figures.
     const int nowhere = open("/dev/null", O_WRONLY);
     dup2(nowhere, STDOUT_FILENO);

@@ -13,9 +13,9 @@
 #include <optional>
 #include <vector>
 
-#include "beside.h"
 #include "bench_fabric.h"
 #include "bench_supervisor.h"
+#include "beside.h"
 #include "memory/holders.h"
 #include "ripstop/agent.h"
 #include "ripstop/capnp.h"
@@ -31,7 +31,9 @@ void build(Task::Builder task, uint64_t id) {
   task.setUrgent(true);
   task.setGoal("mend the net");
 }
-uint64_t read(Task::Reader task) { return task.getId() + task.getDeadline() + task.getAttempt() + task.getGoal().size(); }
+uint64_t read(Task::Reader task) {
+  return task.getId() + task.getDeadline() + task.getAttempt() + task.getGoal().size();
+}
 
 // Builds in a chunk's payload, as the library's typed front does: cleared, all of a small chunk.
 class ChunkBuilder final : public ::capnp::MessageBuilder {
@@ -56,6 +58,7 @@ void BuildInChunk(benchmark::State& state) {
   uint64_t id = 0;
   BesideSwap beside(state);
   for (auto _ : state) {
+    beside.count();
     ChunkBuilder builder(payload, fabric.chunks().payload_bytes(0));
     build(builder.initRoot<Task>(), ++id);
     benchmark::DoNotOptimize(builder.getSegmentsForOutput()[0].size());
@@ -69,6 +72,7 @@ void BuildByMallocAndCopy(benchmark::State& state) {
   uint64_t id = 0;
   BesideSwap beside(state);
   for (auto _ : state) {
+    beside.count();
     ::capnp::MallocMessageBuilder builder;
     build(builder.initRoot<Task>(), ++id);
     const auto flat = ::capnp::messageToFlatArray(builder);
@@ -82,6 +86,7 @@ void BuildByMalloc(benchmark::State& state) {
   uint64_t id = 0;
   BesideSwap beside(state);
   for (auto _ : state) {
+    beside.count();
     ::capnp::MallocMessageBuilder builder;
     build(builder.initRoot<Task>(), ++id);
     benchmark::DoNotOptimize(builder.getSegmentsForOutput()[0].size());
@@ -98,6 +103,7 @@ void ReadInPlace(benchmark::State& state) {
   const auto segments = builder.getSegmentsForOutput();
   BesideSwap beside(state);
   for (auto _ : state) {
+    beside.count();
     ::capnp::SegmentArrayMessageReader reader(segments);
     benchmark::DoNotOptimize(read(reader.getRoot<Task>()));
   }
@@ -136,6 +142,7 @@ void PublishBytes(benchmark::State& state) {
   if (!subscriber || !publisher) return state.SkipWithError("no topic");
   BesideSwap beside(state);
   for (auto _ : state) {
+    beside.count();
     auto loan = publisher->loan(bytes);
     if (!loan || !loan->send()) return state.SkipWithError("not sent");
     auto message = subscriber->take();
@@ -144,6 +151,40 @@ void PublishBytes(benchmark::State& state) {
   }
 }
 BENCHMARK(PublishBytes)->ArgName("payload_bytes")->Arg(64)->Arg(65536);
+
+// 32 out, then 32 in: what each side of a stream spends on a message (send_ns with the loan, take_ns
+// with the release); the slower one bounds what two processors stream.
+void StreamBytes(benchmark::State& state) {
+  constexpr int kBurst = 32;
+  Pair pair = attach_pair();
+  if (!pair.why.empty()) return state.SkipWithError(pair.why.c_str());
+  auto subscriber = pair.receiver->subscriber("bench.stream");
+  auto publisher = pair.sender->publisher("bench.stream");
+  if (!subscriber || !publisher) return state.SkipWithError("no topic");
+  const double swap_ns = pair_swap_ns();
+  double send_ns = 0;
+  double take_ns = 0;
+  for (auto _ : state) {
+    const double begin = thread_cpu_ns();
+    for (int i = 0; i < kBurst; ++i) {
+      auto loan = publisher->loan(64);
+      if (!loan || !loan->send()) return state.SkipWithError("not sent");
+    }
+    const double sent = thread_cpu_ns();
+    for (int i = 0; i < kBurst; ++i) {
+      auto message = subscriber->take();
+      if (!message) return state.SkipWithError("did not come");
+      benchmark::DoNotOptimize(message->bytes().data());
+    }
+    take_ns += thread_cpu_ns() - sent;
+    send_ns += sent - begin;
+  }
+  const double count = static_cast<double>(state.iterations()) * kBurst;
+  state.counters["send_ns"] = send_ns / count;
+  state.counters["take_ns"] = take_ns / count;
+  state.counters["swap_ns"] = swap_ns;
+}
+BENCHMARK(StreamBytes);
 
 void PublishTask(benchmark::State& state) {
   Pair pair = attach_pair();
@@ -154,6 +195,7 @@ void PublishTask(benchmark::State& state) {
   uint64_t id = 0;
   BesideSwap beside(state);
   for (auto _ : state) {
+    beside.count();
     auto loan = publisher->loan();
     if (!loan) return state.SkipWithError("no loan");
     build(loan->root(), ++id);
@@ -183,7 +225,9 @@ void PreparedLoan(benchmark::State& state) {
     build(loan->root(), 1);
     if (!loan->send() || !subscriber->take()) return state.SkipWithError("did not come");
   }
-  std::nth_element(samples.begin(), samples.begin() + static_cast<std::ptrdiff_t>(samples.size() / 2), samples.end());
+  std::nth_element(samples.begin(),
+                   samples.begin() + static_cast<std::ptrdiff_t>(samples.size() / 2),
+                   samples.end());
   state.counters["p50_ns"] = samples[samples.size() / 2];  // Two readings of the clock stand in it.
 }
 BENCHMARK(PreparedLoan)->UseManualTime()->Iterations(200'000);

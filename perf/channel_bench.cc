@@ -20,7 +20,8 @@ constexpr uint32_t kSlots = 256;
 
 struct Memory {
   explicit Memory(uint32_t payload_bytes)
-      : slot_bytes(static_cast<uint32_t>(base::round_up(payload_bytes + sizeof(layout::ChannelSlot), 64))),
+      : slot_bytes(
+            static_cast<uint32_t>(base::round_up(payload_bytes + sizeof(layout::ChannelSlot), 64))),
         words((sizeof(layout::ChannelHeader) + std::size_t{kSlots} * slot_bytes) / sizeof(Line)) {}
   ring::SpscChannel end() {
     auto* header = reinterpret_cast<layout::ChannelHeader*>(words.data());
@@ -52,10 +53,12 @@ void PushPop(benchmark::State& state) {
   Memory memory(bytes);
   ring::SpscChannel producer = memory.end();
   ring::SpscChannel consumer = memory.end();
-  if (!producer.open_producer() || !consumer.open_consumer()) return state.SkipWithError("no channel");
+  if (!producer.open_producer() || !consumer.open_consumer())
+    return state.SkipWithError("no channel");
   uint64_t value = 0;
   BesideSwap beside(state);
   for (auto _ : state) {
+    beside.count();
     if (!producer.has_room()) return state.SkipWithError("full");
     fill(producer.next_payload(), bytes, ++value);
     producer.push(bytes, 0);
@@ -91,7 +94,8 @@ void ChannelPingPong(benchmark::State& state) {
   Side here{there_memory.end(), back_memory.end(), bytes};
   Side there{back_memory.end(), there_memory.end(), bytes};
   for (Side* side : {&here, &there}) {
-    if (!side->out.open_producer() || !side->in.open_consumer()) return state.SkipWithError("no channel");
+    if (!side->out.open_producer() || !side->in.open_consumer())
+      return state.SkipWithError("no channel");
   }
   const Pinned pinned(0);
   LinePingPong line;
@@ -105,7 +109,14 @@ void ChannelPingPong(benchmark::State& state) {
         benchmark::DoNotOptimize(here.catch_one());
       });
 }
-BENCHMARK(ChannelPingPong)->ArgName("payload_bytes")->Arg(8)->Arg(48)->Arg(64)->Arg(1024)->UseManualTime()->Iterations(100);
+BENCHMARK(ChannelPingPong)
+    ->ArgName("payload_bytes")
+    ->Arg(8)
+    ->Arg(48)
+    ->Arg(64)
+    ->Arg(1024)
+    ->UseManualTime()
+    ->Iterations(100);
 
 }  // namespace
 }  // namespace ripstop::perf

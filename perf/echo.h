@@ -44,7 +44,8 @@ class Pinned {
 class Echo {
  public:
   // `answer` waits for one throw and answers it.
-  Echo(unsigned cpu, std::function<void()> answer) : answer_(std::move(answer)), thread_([this, cpu] { run(cpu); }) {}
+  Echo(unsigned cpu, std::function<void()> answer)
+      : answer_(std::move(answer)), thread_([this, cpu] { run(cpu); }) {}
   Echo(const Echo&) = delete;
   Echo& operator=(const Echo&) = delete;
   ~Echo() {
@@ -77,26 +78,30 @@ class Echo {
   std::thread thread_;
 };
 
-// One way, in nanoseconds: half of the median round trip of a round.
+// One way, in nanoseconds: the median over a round of `count` throws, a multiple of kTripsPerSample.
+// The clock costs as much as half a trip, so it is read once for several.
+inline constexpr int kTripsPerSample = 10;
 template <class Throw>
 double round_ns(Echo& echo, int count, std::vector<double>& samples, Throw throw_and_catch) {
   samples.clear();
   echo.answer_next(count);
-  for (int i = 0; i < count; ++i) {
+  for (int i = 0; i < count; i += kTripsPerSample) {
     const auto begin = std::chrono::steady_clock::now();
-    throw_and_catch();
+    for (int trip = 0; trip < kTripsPerSample; ++trip) throw_and_catch();
     const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - begin;
-    samples.push_back(took.count() / 2);
+    samples.push_back(took.count() / (2 * kTripsPerSample));
   }
   echo.finish_round();
-  std::nth_element(samples.begin(), samples.begin() + count / 2, samples.end());
-  return samples[static_cast<std::size_t>(count) / 2];
+  const auto middle = samples.begin() + static_cast<std::ptrdiff_t>(samples.size() / 2);
+  std::nth_element(samples.begin(), middle, samples.end());
+  return *middle;
 }
 
 // Plays rounds of the floor and of the subject in turn, an iteration a pair of rounds. The bench's
 // time is the subject's median, one way; `floor_ns` and `x_floor` say what is beside it.
 template <class Floor, class Subject>
-void interleave(benchmark::State& state, int count, Echo& floor_echo, Floor floor, Echo& subject_echo, Subject subject) {
+void interleave(benchmark::State& state, int count, Echo& floor_echo, Floor floor,
+                Echo& subject_echo, Subject subject) {
   std::vector<double> samples;
   samples.reserve(static_cast<std::size_t>(count));
   std::vector<double> floors;
@@ -109,7 +114,8 @@ void interleave(benchmark::State& state, int count, Echo& floor_echo, Floor floo
     state.SetIterationTime(subjects.back() * 1e-9);
   }
   const auto median = [](std::vector<double>& values) {
-    std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
+    std::nth_element(values.begin(),
+                     values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
     return values[values.size() / 2];
   };
   const double floor_ns = median(floors);

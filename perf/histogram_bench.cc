@@ -13,8 +13,8 @@
 
 #include "agent/sequence_window.h"
 #include "base/clock.h"
-#include "beside.h"
 #include "bench_fabric.h"
+#include "beside.h"
 #include "layout/histogram.h"
 #include "memory/holders.h"
 
@@ -65,12 +65,16 @@ struct Cycle {
       // Inbox::count_take
       add(taker.counters.taken_count, 1);
       taker.counters.last_take_ns.store(now, std::memory_order_relaxed);
-      add(taker.latency_ns[layout::histogram_bucket(now > header.publish_time_ns ? now - header.publish_time_ns : 0)], 1);
+      add(taker.latency_ns[layout::histogram_bucket(
+              now > header.publish_time_ns ? now - header.publish_time_ns : 0)],
+          1);
       // SubscriberCore::count
       add(subscription.message_count, 1);
       add(subscription.byte_count, header.payload_bytes);
-      const auto verdict = sequences.see(((uint64_t{header.source} << 8) | header.publisher_row) + 1, header.sequence);
-      if (verdict.lost_change != 0) add(subscription.lost_count, static_cast<uint64_t>(verdict.lost_change));
+      const auto verdict = sequences.see(
+          ((uint64_t{header.source} << 8) | header.publisher_row) + 1, header.sequence);
+      if (verdict.lost_change != 0)
+        add(subscription.lost_count, static_cast<uint64_t>(verdict.lost_change));
       if (verdict.duplicate) add(subscription.duplicate_count, 1);
       subscription.last_time_ns.store(now, std::memory_order_relaxed);
     }
@@ -100,7 +104,8 @@ void compare(benchmark::State& state) {
     state.SetIterationTime(on.back() * 1e-9);
   }
   const auto median = [](std::vector<double>& values) {
-    std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
+    std::nth_element(values.begin(),
+                     values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
     return values[values.size() / 2];
   };
   state.counters["off_ns"] = median(off);
@@ -108,13 +113,18 @@ void compare(benchmark::State& state) {
   state.counters["metrics_ns"] = median(on) - median(off);
 }
 
-void MetricsPerMessage(benchmark::State& state) { state.range(0) == 0 ? compare<false>(state) : compare<true>(state); }
+void MetricsPerMessage(benchmark::State& state) {
+  state.range(0) == 0 ? compare<false>(state) : compare<true>(state);
+}
 BENCHMARK(MetricsPerMessage)->ArgName("clocks")->Arg(0)->Arg(1)->UseManualTime()->Iterations(100);
 
 void ReadClock(benchmark::State& state) {
   const base::TscScale clock = base::measure_tsc_scale(10'000'000);
   BesideSwap beside(state);
-  for (auto _ : state) benchmark::DoNotOptimize(base::scaled_now_ns(clock));
+  for (auto _ : state) {
+    beside.count();
+    benchmark::DoNotOptimize(base::scaled_now_ns(clock));
+  }
 }
 BENCHMARK(ReadClock);
 
@@ -123,6 +133,7 @@ void HistogramAdd(benchmark::State& state) {
   uint64_t value = 1;
   BesideSwap beside(state);
   for (auto _ : state) {
+    beside.count();
     value = value * 6364136223846793005u + 1442695040888963407u;
     add(buckets[layout::histogram_bucket(value >> 48)], 1);  // Up to 65 µs.
   }

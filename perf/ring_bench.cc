@@ -9,8 +9,8 @@
 #include <array>
 #include <memory>
 
-#include "beside.h"
 #include "bench_fabric.h"
+#include "beside.h"
 #include "echo.h"
 #include "memory/evict.h"
 #include "memory/holders.h"
@@ -26,6 +26,7 @@ void PairSwap(benchmark::State& state) {
   alignas(64) base::AtomicPair word{};
   base::Pair expected{0, 0};
   for (auto _ : state) {
+    beside.count();
     const base::Pair next{expected.low + 1, expected.high};
     benchmark::DoNotOptimize(word.compare_exchange(expected, next));
     expected = next;
@@ -39,6 +40,7 @@ void PlainStore(benchmark::State& state) {
   alignas(64) std::atomic<uint64_t> word{0};
   uint64_t value = 0;
   for (auto _ : state) {
+    beside.count();
     word.store(++value, std::memory_order_release);
     benchmark::ClobberMemory();
   }
@@ -51,6 +53,7 @@ void PairStore(benchmark::State& state) {
   alignas(64) base::AtomicPair word{};
   uint64_t value = 0;
   for (auto _ : state) {
+    beside.count();
     ++value;
     word.store_exclusive({value, value});
   }
@@ -109,6 +112,7 @@ void PushTakeRelease(benchmark::State& state) {
   Lane lane = fabric.lane(kTaker);
   BesideSwap beside(state);
   for (auto _ : state) {
+    beside.count();
     send(lane, chunks.next());
     ring::SlotView slot{0, 0};
     if (!take(fabric.chunks(), lane, slot)) return state.SkipWithError("the message did not come");
@@ -124,6 +128,7 @@ void LoanPushTakeRelease(benchmark::State& state) {
   Lane lane = fabric.lane(kTaker);
   BesideSwap beside(state);
   for (auto _ : state) {
+    beside.count();
     const auto chunk = heap->loan(0);
     if (!chunk) return state.SkipWithError("no chunk");
     send(lane, *chunk);
@@ -143,10 +148,12 @@ void PushTakeReleaseBurst(benchmark::State& state) {
   Lane lane = fabric.lane(kTaker);
   BesideSwap beside(state, kBurst);
   for (auto _ : state) {
+    beside.count();
     for (int i = 0; i < kBurst; ++i) send(lane, chunks.next());
     for (int i = 0; i < kBurst; ++i) {
       ring::SlotView slot{0, 0};
-      if (!take(fabric.chunks(), lane, slot)) return state.SkipWithError("the message did not come");
+      if (!take(fabric.chunks(), lane, slot))
+        return state.SkipWithError("the message did not come");
       release(fabric.chunks(), lane, slot);
     }
   }
@@ -160,6 +167,7 @@ void PushEmpty(benchmark::State& state) {
   Lane lane = fabric.lane(kTaker);
   BesideSwap beside(state);
   for (auto _ : state) {
+    beside.count();
     (void)lane.ring.push(lane.incarnation, 1, 0, 0);
     ring::SlotView slot{0, 0};
     if (!lane.ring.peek(lane.head, slot)) return state.SkipWithError("the slot is not full");
@@ -175,9 +183,11 @@ void SharedPushTakeRelease(benchmark::State& state) {
   Lane lane = fabric.lane(kTaker);
   BesideSwap beside(state);
   for (auto _ : state) {
+    beside.count();
     send(lane, chunks.next());
     ring::SlotView slot = lane.ring.read(lane.head);
-    if (!lane.ring.take(lane.head, slot, kTaker)) return state.SkipWithError("the message did not come");
+    if (!lane.ring.take(lane.head, slot, kTaker))
+      return state.SkipWithError("the message did not come");
     (void)memory::release(fabric.chunks(), slot.low, 0);
     (void)lane.ring.finish(lane.head++, slot, lane.incarnation);
   }
@@ -192,8 +202,10 @@ void EvictPush(benchmark::State& state) {
   for (int i = 0; i < 32; ++i) send(lane, chunks.next());
   BesideSwap beside(state);
   for (auto _ : state) {
+    beside.count();
     const ring::Tail tail = lane.ring.find_tail(lane.incarnation);
-    if (memory::evict_oldest(fabric.chunks(), lane.ring, tail, lane.incarnation, fabric.block(kTaker)) != memory::Evict::Dropped) {
+    if (memory::evict_oldest(fabric.chunks(), lane.ring, tail, lane.incarnation,
+                             fabric.block(kTaker)) != memory::Evict::Dropped) {
       return state.SkipWithError("nothing was dropped");
     }
     send(lane, chunks.next());
@@ -207,9 +219,11 @@ void FindTailLagging(benchmark::State& state) {
   Lane lane = fabric.lane(kTaker);
   for (int i = 0; i < 128; ++i) (void)lane.ring.push(lane.incarnation, 1, 0, 0);
   const uint64_t tail = lane.ring.tail_hint().load(std::memory_order_relaxed);
-  lane.ring.tail_hint().store(tail - static_cast<uint64_t>(state.range(0)), std::memory_order_relaxed);
+  lane.ring.tail_hint().store(tail - static_cast<uint64_t>(state.range(0)),
+                              std::memory_order_relaxed);
   BesideSwap beside(state);
   for (auto _ : state) {
+    beside.count();
     const ring::Tail found = lane.ring.find_tail(lane.incarnation);
     if (found.position != tail) return state.SkipWithError("not the tail");
     benchmark::DoNotOptimize(found);
@@ -235,8 +249,8 @@ void RingPingPong(benchmark::State& state) {
       ring::SlotView slot{0, 0};
       while (!take(map, in, slot)) {
       }
-      benchmark::DoNotOptimize(
-          *reinterpret_cast<uint64_t*>(memory::payload(*map.find(layout::reference_chunk(slot.low)))));
+      benchmark::DoNotOptimize(*reinterpret_cast<uint64_t*>(
+          memory::payload(*map.find(layout::reference_chunk(slot.low)))));
       release(map, in, slot);
     }
   };

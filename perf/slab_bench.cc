@@ -6,8 +6,8 @@
 
 #include <vector>
 
-#include "beside.h"
 #include "bench_fabric.h"
+#include "beside.h"
 #include "memory/holders.h"
 
 namespace ripstop::perf {
@@ -17,10 +17,12 @@ constexpr uint32_t kOwner = 1;
 
 // A loan that is dropped.
 void LoanAbort(benchmark::State& state) {
-  BenchFabric fabric({.payload_bytes = {256, static_cast<uint32_t>(state.range(0))}, .slab_count = 1});
+  BenchFabric fabric(
+      {.payload_bytes = {256, static_cast<uint32_t>(state.range(0))}, .slab_count = 1});
   const auto heap = fabric.heap(kOwner);
   BesideSwap beside(state);
   for (auto _ : state) {
+    beside.count();
     const auto loaned = heap->loan(1);
     if (!loaned) return state.SkipWithError("no chunk");
     memory::abort_loan(*loaned->header, loaned->generation);
@@ -31,10 +33,12 @@ BENCHMARK(LoanAbort)->ArgName("payload_bytes")->Arg(512)->Arg(65536)->Arg(1 << 2
 
 // A message that comes back before the next loan: a ping-pong.
 void LoanCommitRelease(benchmark::State& state) {
-  BenchFabric fabric({.payload_bytes = {256, static_cast<uint32_t>(state.range(0))}, .slab_count = 1});
+  BenchFabric fabric(
+      {.payload_bytes = {256, static_cast<uint32_t>(state.range(0))}, .slab_count = 1});
   const auto heap = fabric.heap(kOwner);
   BesideSwap beside(state);
   for (auto _ : state) {
+    beside.count();
     const auto loaned = heap->loan(1);
     if (!loaned) return state.SkipWithError("no chunk");
     memory::commit(*loaned->header, 1);
@@ -52,6 +56,7 @@ void LoanWithInFlight(benchmark::State& state) {
   std::size_t at = 0;
   BesideSwap beside(state);
   for (auto _ : state) {
+    beside.count();
     if (window[at] != 0) (void)memory::release(fabric.chunks(), window[at], 0);
     const auto loaned = heap->loan(0);
     if (!loaned) return state.SkipWithError("no chunk");
@@ -68,13 +73,15 @@ void FanOutRelease(benchmark::State& state) {
   BenchFabric fabric;
   const auto heap = fabric.heap(kOwner);
   const auto holder_count = static_cast<uint32_t>(state.range(0));
-  BesideSwap beside(state, holder_count);
+  BesideSwap beside(state, static_cast<int>(holder_count));
   for (auto _ : state) {
+    beside.count();
     const auto loaned = heap->loan(0);
     if (!loaned) return state.SkipWithError("no chunk");
     memory::commit(*loaned->header, (uint64_t{1} << holder_count) - 1);
     heap->sent(*loaned);
-    for (uint32_t bit = 0; bit < holder_count; ++bit) (void)memory::release(fabric.chunks(), loaned->reference(), bit);
+    for (uint32_t bit = 0; bit < holder_count; ++bit)
+      (void)memory::release(fabric.chunks(), loaned->reference(), bit);
   }
 }
 BENCHMARK(FanOutRelease)->ArgName("holders")->Arg(1)->Arg(4)->Arg(16)->Arg(60);

@@ -103,13 +103,18 @@ void wake(benchmark::State& state, bool heavy) {
   Echo futex_echo(other_cpu, [&] { futex.answer(); });
   Echo bell_echo(other_cpu, [&] { bell.answer(); });
   interleave(
-      state, 500, futex_echo, [&] { futex.throw_and_catch(); }, bell_echo, [&] { bell.throw_and_catch(); });
+      state, 500, futex_echo, [&] { futex.throw_and_catch(); }, bell_echo,
+      [&] { bell.throw_and_catch(); });
 }
 
-void Doorbell(benchmark::State& state) { wake(state, false); }
+void Doorbell(benchmark::State& state) {
+  wake(state, false);
+}
 BENCHMARK(Doorbell)->ArgName("cpu")->Arg(0)->Arg(1)->UseManualTime()->Iterations(40);
 
-void DoorbellHeavyFence(benchmark::State& state) { wake(state, true); }
+void DoorbellHeavyFence(benchmark::State& state) {
+  wake(state, true);
+}
 BENCHMARK(DoorbellHeavyFence)->ArgName("cpu")->Arg(0)->Arg(1)->UseManualTime()->Iterations(40);
 
 // The look at the bell of a receiver that is awake.
@@ -118,6 +123,7 @@ void RingAwake(benchmark::State& state) {
   uint32_t last_rung = 0;
   BesideSwap beside(state);
   for (auto _ : state) {
+    beside.count();
     benchmark::DoNotOptimize(ring::needs_ring(bell.load(std::memory_order_relaxed), last_rung));
   }
 }
@@ -130,7 +136,9 @@ void RingAgain(benchmark::State& state) {
   ring::ring_doorbell(bell, last_rung);
   BesideSwap beside(state);
   for (auto _ : state) {
-    if (ring::needs_ring(bell.load(std::memory_order_relaxed), last_rung)) return state.SkipWithError("rung twice");
+    beside.count();
+    if (ring::needs_ring(bell.load(std::memory_order_relaxed), last_rung))
+      return state.SkipWithError("rung twice");
   }
 }
 BENCHMARK(RingAgain);
@@ -141,6 +149,7 @@ void ArmDisarm(benchmark::State& state) {
   Sleeper sleeper(bell);
   BesideSwap beside(state);
   for (auto _ : state) {
+    beside.count();
     sleeper.arm();
     sleeper.disarm();
   }
@@ -151,6 +160,7 @@ void HeavyFence(benchmark::State& state) {
   ring::join_heavy_fences();
   BesideSwap beside(state);
   for (auto _ : state) {
+    beside.count();
     if (!ring::heavy_fence()) return state.SkipWithError("the kernel has no membarrier");
   }
 }

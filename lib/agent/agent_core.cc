@@ -107,17 +107,30 @@ Result<void> AgentCore::detach() {
   return control_call([](control::Client& client) { return client.detach(); });
 }
 
+// Sequences go on with their row, so a row goes back to its topic if it can: a receiver would take the
+// numbers that another topic used in the meantime for losses.
 std::optional<uint32_t> AgentCore::open_publisher_row(uint32_t topic_id) noexcept {
-  for (uint32_t i = 0; i < layout::kPublisherRows; ++i) {
-    layout::PublisherRow& row = block_->publishers[i];
-    uint32_t free = 0;
-    // A(row): the row as its last user left it.
-    if (!row.state.compare_exchange_strong(free, 1, std::memory_order_acquire, std::memory_order_relaxed)) continue;  // Relaxed: taken.
-    // Relaxed: ours now; readers take what they find.
-    row.topic_id.store(topic_id, std::memory_order_relaxed);
-    return i;
-  }
-  return std::nullopt;
+  const auto open = [&](auto suits) -> std::optional<uint32_t> {
+    for (uint32_t i = 0; i < layout::kPublisherRows; ++i) {
+      layout::PublisherRow& row = block_->publishers[i];
+      if (!suits(row)) continue;
+      uint32_t free = 0;
+      // A(row): the row as its last user left it. Relaxed failure: taken.
+      if (!row.state.compare_exchange_strong(free, 1, std::memory_order_acquire, std::memory_order_relaxed)) continue;
+      // Relaxed: ours now; readers take what they find.
+      row.topic_id.store(topic_id, std::memory_order_relaxed);
+      return i;
+    }
+    return std::nullopt;
+  };
+  // Relaxed: only this agent writes its rows.
+  const auto used = [](const layout::PublisherRow& row) { return row.sequence.load(std::memory_order_relaxed) != 0; };
+  const auto same_topic = [&](const layout::PublisherRow& row) {
+    return used(row) && row.topic_id.load(std::memory_order_relaxed) == topic_id;  // Relaxed: as above.
+  };
+  if (auto row = open(same_topic)) return row;
+  if (auto row = open([&](const layout::PublisherRow& other) { return !used(other); })) return row;
+  return open([](const layout::PublisherRow&) { return true; });
 }
 
 void AgentCore::close_row(uint32_t row_index) noexcept {

@@ -34,17 +34,21 @@ std::string state_text(uint32_t state) {
   }
 }
 
-Result<control::Observation> observe_at(const std::string& socket, std::chrono::milliseconds timeout) {
+Result<control::Observation> observe_at(const std::string& socket,
+                                        std::chrono::milliseconds timeout) {
   auto client = control::Client::connect(socket, timeout);
   if (!client) return client.error();
   return client->observe();
 }
 
 // Whether asking the keeper would be wrong: the answer is final.
-bool is_final(Errc code) { return code == Errc::Denied || code == Errc::BadName; }
+bool is_final(Errc code) {
+  return code == Errc::Denied || code == Errc::BadName;
+}
 
 Result<std::shared_ptr<const InspectCore>> make_core(control::Observation&& observation,
-                                                     std::string_view read_via, std::string silence) {
+                                                     std::string_view read_via,
+                                                     std::string silence) {
   auto maps = std::make_shared<const control::Observation>(std::move(observation));
   std::vector<std::span<const std::byte>> nodes;
   for (const memory::Segment& node : maps->nodes) nodes.push_back(node.bytes());
@@ -67,7 +71,8 @@ Inspector::Inspector(std::shared_ptr<const InspectCore> core) noexcept : core_(s
 
 Result<Inspector> Inspector::open(InspectOptions options) {
   if (options.fabric == "default") {
-    if (const char* fabric = std::getenv("RIPSTOP_FABRIC"); fabric != nullptr && *fabric != '\0') options.fabric = fabric;
+    if (const char* fabric = std::getenv("RIPSTOP_FABRIC"); fabric != nullptr && *fabric != '\0')
+      options.fabric = fabric;
   }
   control::Endpoint endpoint;
   if (!options.socket.empty()) {
@@ -94,16 +99,27 @@ Result<Inspector> Inspector::open(InspectOptions options) {
   return Inspector(std::move(*core));
 }
 
-FabricView Inspector::fabric() const { return detail::view_fabric(*core_); }
-std::vector<NodeView> Inspector::nodes() const { return detail::view_nodes(*core_); }
-std::vector<AgentView> Inspector::agents() const { return detail::view_agents(*core_); }
-std::vector<TopicView> Inspector::topics() const { return detail::view_topics(*core_); }
-std::vector<RingView> Inspector::rings() const { return detail::view_rings(*core_); }
+FabricView Inspector::fabric() const {
+  return detail::view_fabric(*core_);
+}
+std::vector<NodeView> Inspector::nodes() const {
+  return detail::view_nodes(*core_);
+}
+std::vector<AgentView> Inspector::agents() const {
+  return detail::view_agents(*core_);
+}
+std::vector<TopicView> Inspector::topics() const {
+  return detail::view_topics(*core_);
+}
+std::vector<RingView> Inspector::rings() const {
+  return detail::view_rings(*core_);
+}
 
 Result<AgentView> Inspector::agent(std::string_view name) const {
   for (uint32_t id = 1; id < core_->agent_count(); ++id) {
     const auto facts = core_->agent(id);
-    if (facts && (facts->name == name || "#" + std::to_string(id) == name)) return detail::view_agent(*core_, *facts);
+    if (facts && (facts->name == name || "#" + std::to_string(id) == name))
+      return detail::view_agent(*core_, *facts);
   }
   return detail::not_found("agent", name);
 }
@@ -115,10 +131,16 @@ Result<TopicView> Inspector::topic(std::string_view name) const {
   return *found;
 }
 
-Result<RingView> Inspector::ring(std::string_view label) const { return detail::view_ring(*core_, label); }
-Result<ChunkView> Inspector::chunk(std::string_view label) const { return detail::view_chunk(*core_, label); }
+Result<RingView> Inspector::ring(std::string_view label) const {
+  return detail::view_ring(*core_, label);
+}
+Result<ChunkView> Inspector::chunk(std::string_view label) const {
+  return detail::view_chunk(*core_, label);
+}
 
-LibraryView Inspector::library() { return {RIPSTOP_VERSION, layout::kAbiVersion, layout::layout_hash()}; }
+LibraryView Inspector::library() {
+  return {RIPSTOP_VERSION, layout::kAbiVersion, layout::layout_hash()};
+}
 
 std::vector<std::string> Inspector::fabric_names() {
   std::vector<std::string> names;
@@ -152,13 +174,16 @@ FabricView detail::view_fabric(const InspectCore& core) {
   view.create_time_ns = super.create_time_ns;
   view.control_bytes = core.control_bytes();
   view.total_bytes = core.control_bytes();
-  for (uint32_t node = 0; node < core.node_count(); ++node) view.total_bytes += core.node_bytes(node);
+  for (uint32_t node = 0; node < core.node_count(); ++node)
+    view.total_bytes += core.node_bytes(node);
   for (uint32_t id = 1; id < core.agent_count(); ++id) {
     const auto facts = core.agent(id);
     view.agent_count += facts && facts->state == layout::AgentState::Live;
   }
-  for (uint32_t id = 0; id < core.topic_count(); ++id) view.topic_count += core.topic(id).has_value();
-  for (uint32_t id = 0; id < core.subscription_count(); ++id) view.subscription_count += core.subscription(id).has_value();
+  for (uint32_t id = 0; id < core.topic_count(); ++id)
+    view.topic_count += core.topic(id).has_value();
+  for (uint32_t id = 0; id < core.subscription_count(); ++id)
+    view.subscription_count += core.subscription(id).has_value();
   for (uint32_t id = 0; id < core.ring_count(); ++id) view.ring_count += core.ring(id).has_value();
   view.agent_capacity = core.view().agent_capacity() - 1;  // Entry 0 is the supervisor's.
   view.topic_capacity = core.view().topic_capacity();

@@ -35,72 +35,28 @@ LatencyView latency_of(const layout::AgentBlock& block) {
   return view;
 }
 
-// A lane with one taker is read in place: what is in hand stays FULL. Counters say how many there are,
-// and the first in the queue are taken to be those.
-struct Ages {
-  std::size_t lane;
-  uint64_t age_ns;
-};
-
-void add_lane(const InspectCore& core, AgentView& agent, LaneView lane, const ring::MpmcRing& ring,
-              std::size_t ages_count, std::vector<Ages>& ages) {
-  const SlotCounts counts = core.count_slots(ring, ages_count);
-  lane.capacity = ring.slot_count();
-  lane.waiting = counts.waiting;
-  lane.taken = counts.taken;
-  agent.corrupt += counts.corrupt;
-  for (const uint64_t age_ns : counts.ages_ns) ages.push_back({agent.lanes.size(), age_ns});
-  agent.lanes.push_back(std::move(lane));
+void add_counters(const InspectCore& core, const layout::AgentBlock& block, AgentView& agent) {
+  const layout::AgentCounters& counters = block.counters;
+  agent.taken_count = look(counters.taken_count);
+  agent.released_count = look(counters.released_count);
+  agent.orphan_count = look(counters.orphan_count);
+  agent.corrupt_count = look(counters.corrupt_count);
+  agent.sleep_count = look(counters.sleep_count);
+  agent.last_take_ns = core.age_of(look(counters.last_take_ns));
+  agent.last_look_ns = core.age_of(look(counters.last_poll_ns));
+  const uint32_t doorbell = look(block.front.doorbell);
+  agent.asleep = (doorbell & layout::kDoorbellArmed) != 0;
+  agent.rung = agent.asleep && (doorbell & layout::kDoorbellRung) != 0;
 }
 
-// How many messages the agent has in hand, by its own counters; bounded by what there can be.
-uint64_t count_in_hand(const AgentView& agent) {
-  const uint64_t taken = agent.taken_count + agent.orphan_count;
-  const uint64_t in_hand = taken > agent.released_count ? taken - agent.released_count : 0;
-  return std::min<uint64_t>(in_hand, 4096);
-}
-
-void settle_lanes(AgentView& agent, uint64_t in_hand, std::vector<Ages> ages) {
-  uint64_t seen = agent.held;
-  for (const LaneView& lane : agent.lanes) seen += lane.taken;
-  std::stable_sort(ages.begin(), ages.end(), [](const Ages& a, const Ages& b) { return a.age_ns > b.age_ns; });
-  std::size_t in_place = in_hand > seen ? static_cast<std::size_t>(in_hand - seen) : 0;
-  in_place = std::min(in_place, ages.size());
-  for (std::size_t i = 0; i < ages.size(); ++i) {
-    LaneView& lane = agent.lanes[ages[i].lane];
-    if (i < in_place && lane.waiting > 0) {
-      --lane.waiting;
-      ++lane.taken;
-    } else if (!lane.oldest_ns) {
-      lane.oldest_ns = ages[i].age_ns;
+void add_publishers(const InspectCore& core, const AgentFacts& facts, AgentView& agent) {
+  agent.publishers = view_publishers(core, facts);
+  for (const PublisherView& row : agent.publishers) {
+    agent.published_count += row.message_count;
+    if (row.last_ns && (!agent.last_publish_ns || *row.last_ns < *agent.last_publish_ns)) {
+      agent.last_publish_ns = row.last_ns;
     }
   }
-  for (const LaneView& lane : agent.lanes) {
-    agent.waiting += lane.waiting;
-    agent.taken += lane.taken;
-    agent.fullest = std::max(agent.fullest, static_cast<double>(lane.waiting) / lane.capacity);
-    if (lane.oldest_ns) agent.oldest_wait_ns = std::max(agent.oldest_wait_ns.value_or(0), *lane.oldest_ns);
-  }
-}
-
-uint32_t count_held(const InspectCore& core, const layout::AgentBlock& block, uint32_t& corrupt) {
-  uint32_t held = 0;
-  for (const base::AtomicPair& word : block.held) {
-    const uint64_t high = look(word.high);
-    if (layout::word_phase(high) == layout::Phase::Empty) continue;
-    const uint64_t reference = look(word.low);
-    const layout::ChunkHeader* chunk = core.map().chunks().find(layout::reference_chunk(reference));
-    if (chunk == nullptr) {
-      ++corrupt;
-      continue;
-    }
-    // An entry whose bit is gone, or whose generation has moved, counts as empty.
-    const uint64_t bit = uint64_t{1} << layout::unpack(high).bit;
-    const bool current = layout::same_generation(reference, look(chunk->holders.low)) &&
-                         (look(chunk->holders.high) & bit) != 0;
-    if (current) ++held;
-  }
-  return held;
 }
 
 void count_slabs(const InspectCore& core, const AgentFacts& facts, AgentView& agent) {
@@ -117,69 +73,6 @@ void count_slabs(const InspectCore& core, const AgentFacts& facts, AgentView& ag
       agent.slab_bytes += uint64_t{place.stride_bytes} * place.chunk_count;
     }
   }
-}
-
-void add_counters(const InspectCore& core, const layout::AgentBlock& block, AgentView& agent) {
-  const layout::AgentCounters& counters = block.counters;
-  agent.taken_count = look(counters.taken_count);
-  agent.released_count = look(counters.released_count);
-  agent.orphan_count = look(counters.orphan_count);
-  agent.corrupt_count = look(counters.corrupt_count);
-  agent.sleep_count = look(counters.sleep_count);
-  agent.last_take_ns = core.age_of(look(counters.last_take_ns));
-  agent.last_look_ns = core.age_of(look(counters.last_poll_ns));
-  const uint32_t doorbell = look(block.front.doorbell);
-  agent.asleep = (doorbell & layout::kDoorbellArmed) != 0;
-  agent.rung = agent.asleep && (doorbell & layout::kDoorbellRung) != 0;
-}
-
-void add_lanes(const InspectCore& core, const layout::AgentBlock& block, AgentView& agent, std::size_t ages_count,
-               std::vector<Ages>& ages) {
-  auto& writable = const_cast<layout::AgentBlock&>(block);  // For the ring's view; nothing is written.
-  for (std::size_t lane = 0; lane < layout::kLaneCount; ++lane) {
-    LaneView view;
-    view.label = to_string(static_cast<Priority>(lane));
-    add_lane(core, agent, std::move(view), core.map().lane(writable, lane), ages_count, ages);
-  }
-}
-
-void add_rings(const InspectCore& core, const AgentFacts& facts, AgentView& agent, std::size_t ages_count,
-               std::vector<Ages>& ages) {
-  for (uint32_t id = 0; id < core.ring_count(); ++id) {
-    const std::optional<RingFacts> ring = core.ring(id);
-    if (!ring || ring->kind != layout::RingKind::Queue || ring->owner != facts.id) continue;
-    const auto queue = core.map().queue(id);
-    if (!queue) {
-      ++agent.corrupt;
-      continue;
-    }
-    LaneView view;
-    view.label = "ring " + std::to_string(id);
-    view.ring_id = id;
-    add_lane(core, agent, std::move(view), queue->ring, ages_count, ages);
-  }
-}
-
-void add_publishers(const InspectCore& core, const AgentFacts& facts, AgentView& agent) {
-  agent.publishers = view_publishers(core, facts);
-  for (const PublisherView& row : agent.publishers) {
-    agent.published_count += row.message_count;
-    if (row.last_ns && (!agent.last_publish_ns || *row.last_ns < *agent.last_publish_ns)) {
-      agent.last_publish_ns = row.last_ns;
-    }
-  }
-}
-
-void add_block(const InspectCore& core, const AgentFacts& facts, const layout::AgentBlock& block, AgentView& agent) {
-  add_counters(core, block, agent);
-  const uint64_t in_hand = count_in_hand(agent);
-  std::vector<Ages> ages;
-  add_lanes(core, block, agent, in_hand + 1, ages);
-  add_rings(core, facts, agent, in_hand + 1, ages);
-  agent.held = count_held(core, block, agent.corrupt);
-  settle_lanes(agent, in_hand, std::move(ages));
-  agent.latency = latency_of(block);
-  add_publishers(core, facts, agent);
 }
 
 AgentView view_without_subscriptions(const InspectCore& core, const AgentFacts& facts) {
@@ -200,7 +93,10 @@ AgentView view_without_subscriptions(const InspectCore& core, const AgentFacts& 
   if (block == nullptr) {
     ++agent.corrupt;
   } else {
-    add_block(core, facts, *block, agent);
+    add_counters(core, *block, agent);
+    view_lanes(core, facts, *block, agent);
+    agent.latency = latency_of(*block);
+    add_publishers(core, facts, agent);
   }
   count_slabs(core, facts, agent);
   return agent;
@@ -250,7 +146,9 @@ SubscriptionView view_subscription(const InspectCore& core, const SubscriptionFa
   view.agent = core.agent_label(facts.agent);
   view.agent_id = facts.agent;
   view.ring_id = facts.ring_id;
-  view.overflow = facts.overflow <= 3 ? std::string(to_string(static_cast<Overflow>(facts.overflow))) : "unknown";
+  view.overflow = facts.overflow <= 3
+                      ? std::string(to_string(static_cast<Overflow>(facts.overflow)))
+                      : "unknown";
   view.since_ns = core.age_of(facts.since_ns);
   const layout::AgentBlock* block = core.map().block(facts.agent);
   if (block == nullptr || facts.row >= layout::kSubscriptionRows) return view;

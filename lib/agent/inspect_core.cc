@@ -23,9 +23,10 @@ std::string copy_name(const char* field, std::size_t field_bytes) {
 template <class Word, class Copy>
 bool copied_whole(const std::atomic<Word>& word, Copy copy) {
   for (int tries = 0; tries < kCopyTries; ++tries) {
-    const Word before = look(word);
+    // A(directory): the copy comes after this reading, and before the next one.
+    const Word before = word.load(std::memory_order_acquire);
     if (!copy(before)) return false;
-    std::atomic_thread_fence(std::memory_order_acquire);  // A(entry): the copy comes before this reading.
+    std::atomic_thread_fence(std::memory_order_acquire);
     if (look(word) == before) return true;
   }
   return false;
@@ -33,9 +34,9 @@ bool copied_whole(const std::atomic<Word>& word, Copy copy) {
 
 }  // namespace
 
-Result<std::shared_ptr<const InspectCore>> InspectCore::create(std::span<const std::byte> control,
-                                                               std::span<const std::span<const std::byte>> nodes,
-                                                               Origin origin) {
+Result<std::shared_ptr<const InspectCore>> InspectCore::create(
+    std::span<const std::byte> control, std::span<const std::span<const std::byte>> nodes,
+    Origin origin) {
   auto view = control::ControlView::open(control);
   if (!view) return view.error();
   auto core = std::shared_ptr<InspectCore>(new InspectCore());
@@ -121,9 +122,15 @@ std::optional<RingFacts> InspectCore::ring(uint32_t id) const {
   if (entry == nullptr) return std::nullopt;
   RingFacts facts;
   const bool whole = copied_whole(entry->word, [&](uint64_t word) {
-    facts = {id,          word >> 2,         entry->kind,
-             entry->node_index, entry->slot_count, entry->slot_bytes,
-             entry->overflow,   entry->owner,      entry->producer,
+    facts = {id,
+             word >> 2,
+             entry->kind,
+             entry->node_index,
+             entry->slot_count,
+             entry->slot_bytes,
+             entry->overflow,
+             entry->owner,
+             entry->producer,
              copy_name(entry->name, sizeof entry->name)};
     return (word & 3) == 1;
   });
@@ -144,7 +151,8 @@ std::string InspectCore::topic_label(uint32_t id) const {
 }
 
 std::string InspectCore::chunk_label(uint32_t chunk_id) {
-  return std::to_string(layout::chunk_node(chunk_id)) + "/" + std::to_string(layout::chunk_slab(chunk_id)) + "/" +
+  return std::to_string(layout::chunk_node(chunk_id)) + "/" +
+         std::to_string(layout::chunk_slab(chunk_id)) + "/" +
          std::to_string(layout::chunk_index(chunk_id));
 }
 
@@ -176,10 +184,13 @@ SlotCounts InspectCore::count_slots(const ring::MpmcRing& ring, std::size_t ages
   }
   counts.waiting = static_cast<uint32_t>(full.size());
   ages_count = std::min(ages_count, full.size());
-  std::partial_sort(full.begin(), full.begin() + static_cast<std::ptrdiff_t>(ages_count), full.end(),
-                    [](const Full& a, const Full& b) { return std::tie(a.turn, a.index) < std::tie(b.turn, b.index); });
+  std::partial_sort(full.begin(), full.begin() + static_cast<std::ptrdiff_t>(ages_count),
+                    full.end(), [](const Full& a, const Full& b) {
+                      return std::tie(a.turn, a.index) < std::tie(b.turn, b.index);
+                    });
   for (std::size_t i = 0; i < ages_count; ++i) {
-    const layout::ChunkHeader* chunk = map_->chunks().find(layout::reference_chunk(full[i].reference));
+    const layout::ChunkHeader* chunk =
+        map_->chunks().find(layout::reference_chunk(full[i].reference));
     const uint64_t sent_ns = chunk->publish_time_ns;
     // Read before the generation: of another life, it is not used.
     if (!layout::same_generation(full[i].reference, look(chunk->holders.low))) continue;
@@ -217,7 +228,8 @@ SlotView InspectCore::slot_view(const layout::Slot& slot, uint32_t index) const 
 }
 
 Error not_found(std::string_view kind, std::string_view name) {
-  return {Errc::NotFound, 0, "there is no " + std::string(kind) + " '" + std::string(name) + "'", "", ""};
+  return {Errc::NotFound, 0, "there is no " + std::string(kind) + " '" + std::string(name) + "'",
+          "", ""};
 }
 
 }  // namespace ripstop::detail

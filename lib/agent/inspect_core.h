@@ -92,7 +92,8 @@ class InspectCore {
   // Errors: Corrupt, AbiMismatch, LayoutMismatch, as ControlView::open().
   // Lifetime: the spans outlive it, or are kept alive by origin.maps.
   static Result<std::shared_ptr<const InspectCore>> create(
-      std::span<const std::byte> control, std::span<const std::span<const std::byte>> nodes, Origin origin);
+      std::span<const std::byte> control, std::span<const std::span<const std::byte>> nodes,
+      Origin origin);
 
   const Origin& origin() const noexcept { return origin_; }
   const control::FabricMap& map() const noexcept { return *map_; }
@@ -150,7 +151,9 @@ std::vector<RingView> view_rings(const InspectCore& core);
 Result<RingView> view_ring(const InspectCore& core, std::string_view label);
 Result<ChunkView> view_chunk(const InspectCore& core, std::string_view label);
 
-// Rows of an agent's block.
+// Rows of an agent's block. view_lanes() wants the counters to be in `agent` already.
+void view_lanes(const InspectCore& core, const AgentFacts& facts, const layout::AgentBlock& block,
+                AgentView& agent);
 std::vector<PublisherView> view_publishers(const InspectCore& core, const AgentFacts& facts);
 SubscriptionView view_subscription(const InspectCore& core, const SubscriptionFacts& facts);
 

@@ -36,13 +36,15 @@ std::string backlog(const AgentView& agent) {
 std::string where(const AgentView& agent) {
   if (agent.process.state == 'R') return "runs";
   if (agent.process.state == 'D') {
-    return "in the kernel" + (agent.process.blocked_in.empty() ? "" : " (" + agent.process.blocked_in + ")");
+    return "in the kernel" +
+           (agent.process.blocked_in.empty() ? "" : " (" + agent.process.blocked_in + ")");
   }
   return agent.process.blocked_in.empty() ? "sleeps" : "sleeps in " + agent.process.blocked_in;
 }
 
 std::string last_take(const AgentView& agent) {
-  return agent.last_take_ns ? "last take " + seconds(*agent.last_take_ns) + " ago" : "never took one";
+  return agent.last_take_ns ? "last take " + seconds(*agent.last_take_ns) + " ago"
+                            : "never took one";
 }
 
 bool computes(const AgentView& now, const AgentView* earlier) {
@@ -68,15 +70,18 @@ std::string_view to_string(Health health) noexcept {
 Judgement judge(const AgentView& now, const AgentView* earlier) {
   if (!now.live) return {Health::Dead, "its death is being settled"};
   if (!now.process.alive && !now.remote) {
-    return {Health::Dead, now.process.state == 'Z' ? "a zombie: its parent has not waited for it"
-                                                   : "process " + std::to_string(now.process.pid) + " has ended"};
+    return {Health::Dead, now.process.state == 'Z'
+                              ? "a zombie: its parent has not waited for it"
+                              : "process " + std::to_string(now.process.pid) + " has ended"};
   }
-  if (now.process.state == 'T') return {Health::Stopped, "by a signal (kill -CONT " + std::to_string(now.process.pid) + ")"};
+  if (now.process.state == 'T')
+    return {Health::Stopped, "by a signal (kill -CONT " + std::to_string(now.process.pid) + ")"};
   if (now.process.state == 't') return {Health::Stopped, "by a debugger"};
 
   const bool took_since = earlier != nullptr && now.taken_count != earlier->taken_count;
   const bool took_lately = took_since || (now.last_take_ns && *now.last_take_ns < kNoProgressNs);
-  const bool old_backlog = now.waiting > 0 && (!now.oldest_wait_ns || *now.oldest_wait_ns > kNoProgressNs);
+  const bool old_backlog =
+      now.waiting > 0 && (!now.oldest_wait_ns || *now.oldest_wait_ns > kNoProgressNs);
   const uint32_t in_hand = now.taken + now.held;
 
   if (old_backlog && !took_lately) {
@@ -85,15 +90,19 @@ Judgement judge(const AgentView& now, const AgentView* earlier) {
     }
     return {Health::Stuck, backlog(now) + "; " + where(now) + ", " + last_take(now)};
   }
-  if (now.waiting > 0 && (now.fullest >= kLagFill || (now.oldest_wait_ns && *now.oldest_wait_ns > kLagNs))) {
+  if (now.waiting > 0 &&
+      (now.fullest >= kLagFill || (now.oldest_wait_ns && *now.oldest_wait_ns > kLagNs))) {
     return {Health::Lagging, backlog(now) + "; " + last_take(now)};
   }
   if (in_hand > 0 && !took_lately) {
-    return {Health::Busy, std::to_string(in_hand) + " in hand; " + where(now) + ", " + last_take(now)};
+    return {Health::Busy,
+            std::to_string(in_hand) + " in hand; " + where(now) + ", " + last_take(now)};
   }
   const bool published_lately = now.last_publish_ns && *now.last_publish_ns < kNoProgressNs;
   if (took_lately || published_lately || now.waiting > 0) {
-    return {Health::Active, took_lately ? last_take(now) : published_lately ? "publishes" : backlog(now)};
+    return {Health::Active, took_lately        ? last_take(now)
+                            : published_lately ? "publishes"
+                                               : backlog(now)};
   }
   return {Health::Idle, "nothing waits, " + where(now)};
 }

@@ -40,7 +40,8 @@ std::vector<uint32_t> numbers_of(std::string_view label) {
     const bool hex = part.starts_with("0x");
     const std::string_view digits = hex ? part.substr(2) : part;
     uint32_t number = 0;
-    const auto [end, status] = std::from_chars(digits.data(), digits.data() + digits.size(), number, hex ? 16 : 10);
+    const auto [end, status] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), number, hex ? 16 : 10);
     if (status != std::errc{} || end != digits.data() + digits.size()) return {};
     numbers.push_back(number);
     if (slash == std::string_view::npos) return numbers;
@@ -58,7 +59,8 @@ std::string role_text(layout::ChunkRole role) {
   return "unknown";
 }
 
-std::vector<std::string> holder_texts(const InspectCore& core, const layout::ChunkHeader& chunk, uint64_t bits) {
+std::vector<std::string> holder_texts(const InspectCore& core, const layout::ChunkHeader& chunk,
+                                      uint64_t bits) {
   std::vector<std::string> texts;
   if ((bits & layout::kPublisherHold) != 0) texts.push_back("publisher");
   if ((bits & layout::kClosing) != 0) texts.push_back("closing");
@@ -110,7 +112,8 @@ std::vector<NodeView> view_nodes(const InspectCore& core) {
       ++(owner == 0 ? view.slabs_free : view.slabs_owned);
       view.chunks_total += place.chunk_count;
       for (uint32_t i = 0; i < place.chunk_count; ++i) {
-        count_chunk(*reinterpret_cast<const layout::ChunkHeader*>(place.first + std::size_t{i} * place.stride_bytes),
+        count_chunk(*reinterpret_cast<const layout::ChunkHeader*>(
+                        place.first + std::size_t{i} * place.stride_bytes),
                     view);
       }
     }
@@ -127,14 +130,17 @@ Result<ChunkView> view_chunk(const InspectCore& core, std::string_view label) {
   const std::vector<uint32_t> numbers = numbers_of(label);
   if (numbers.size() != 1 && numbers.size() != 3) {
     return Error{Errc::Usage, 0, "'" + std::string(label) + "' does not name a chunk",
-                 "a chunk is named node/slab/chunk, as 0/12/3, or by its number", "shmctl show ring AGENT/LANE"};
+                 "a chunk is named node/slab/chunk, as 0/12/3, or by its number",
+                 "shmctl show ring AGENT/LANE"};
   }
-  if (numbers.size() == 3 && (numbers[0] >= layout::kNodeCountMax || numbers[1] >= layout::kNodeSlabsMax ||
-                              numbers[2] >= layout::kSlabChunksMax)) {
+  if (numbers.size() == 3 &&
+      (numbers[0] >= layout::kNodeCountMax || numbers[1] >= layout::kNodeSlabsMax ||
+       numbers[2] >= layout::kSlabChunksMax)) {
     return not_found("chunk", label);
   }
   const memory::ChunkMap& chunks = core.map().chunks();
-  const uint32_t id = numbers.size() == 3 ? layout::make_chunk_id(numbers[0], numbers[1], numbers[2]) : numbers[0];
+  const uint32_t id =
+      numbers.size() == 3 ? layout::make_chunk_id(numbers[0], numbers[1], numbers[2]) : numbers[0];
   const layout::ChunkHeader* found = chunks.find(id);
   if (found == nullptr) return not_found("chunk", label);
 
@@ -153,10 +159,10 @@ Result<ChunkView> view_chunk(const InspectCore& core, std::string_view label) {
   view.bits = holders.bits;
   layout::ChunkHeader header;  // One copy; what is checked is what is shown.
   std::memcpy(static_cast<void*>(&header), found, sizeof header);
-  view.state = holders.bits == 0                                ? "free"
-               : holders.bits == layout::kPublisherHold         ? "loaned"
-               : (holders.bits & layout::kClosing) != 0         ? "closing"
-                                                                : "held";
+  view.state = holders.bits == 0                        ? "free"
+               : holders.bits == layout::kPublisherHold ? "loaned"
+               : (holders.bits & layout::kClosing) != 0 ? "closing"
+                                                        : "held";
   view.holders = holder_texts(core, header, holders.bits);
   if (view.state == "free") return view;  // What stands behind is of an earlier life.
 
@@ -169,11 +175,14 @@ Result<ChunkView> view_chunk(const InspectCore& core, std::string_view label) {
   view.payload_bytes = header.payload_bytes;
   view.schema_id = header.schema_id;
   view.correlation = header.correlation;
-  view.priority = header.priority < kPriorityCount ? to_string(static_cast<Priority>(header.priority)) : "unknown";
+  view.priority = header.priority < kPriorityCount
+                      ? to_string(static_cast<Priority>(header.priority))
+                      : "unknown";
   view.content_type = to_string(static_cast<ContentType>(header.content_type));
   view.link = reference_text(core, header.link, view.corrupt);
   view.root = reference_text(core, header.root, view.corrupt);
-  if (view.role == "unknown" || view.priority == "unknown" || header.payload_bytes > view.payload_bytes_max) {
+  if (view.role == "unknown" || view.priority == "unknown" ||
+      header.payload_bytes > view.payload_bytes_max) {
     ++view.corrupt;
   }
   const std::size_t shown_bytes =

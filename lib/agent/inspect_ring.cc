@@ -34,7 +34,9 @@ RingView describe(const InspectCore& core, const RingFacts& facts) {
   view.label = channel ? facts.name : std::to_string(facts.id);
   view.owner = facts.owner == 0 ? "" : core.agent_label(facts.owner);
   view.producer = facts.producer == 0 ? "" : core.agent_label(facts.producer);
-  if (!channel) view.overflow = facts.overflow <= 3 ? to_string(static_cast<Overflow>(facts.overflow)) : "unknown";
+  if (!channel)
+    view.overflow =
+        facts.overflow <= 3 ? to_string(static_cast<Overflow>(facts.overflow)) : "unknown";
   if (channel) {
     const auto place = core.map().channel(facts.id);
     if (!place) {
@@ -80,7 +82,8 @@ Result<RingView> view_lane(const InspectCore& core, std::string_view label, std:
   const std::string_view agent_name = label.substr(0, slash);
   const std::size_t lane = lane_named(label.substr(slash + 1));
   if (lane == layout::kLaneCount) {
-    return Error{Errc::NotFound, 0, "an inbox has no lane '" + std::string(label.substr(slash + 1)) + "'",
+    return Error{Errc::NotFound, 0,
+                 "an inbox has no lane '" + std::string(label.substr(slash + 1)) + "'",
                  "the lanes are critical, high, normal, low, background", ""};
   }
   for (uint32_t id = 1; id < core.agent_count(); ++id) {

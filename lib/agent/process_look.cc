@@ -31,18 +31,19 @@ std::string read_start(const char* path) {
 
 // The fields of a stat line that are used, by their number in proc(5).
 struct Stat {
-  std::string program;           // 2
-  char state = 0;                // 3
-  uint64_t cpu_ticks = 0;        // 14 + 15
-  uint64_t start_ticks = 0;      // 22
-  uint64_t resident_pages = 0;   // 24
+  std::string program;          // 2
+  char state = 0;               // 3
+  uint64_t cpu_ticks = 0;       // 14 + 15
+  uint64_t start_ticks = 0;     // 22
+  uint64_t resident_pages = 0;  // 24
 };
 
 bool parse_stat(const std::string& line, Stat& stat) {
   // The program's name may hold blanks and brackets: it ends at the last one.
   const std::size_t open_at = line.find('(');
   const std::size_t close_at = line.rfind(')');
-  if (open_at == std::string::npos || close_at == std::string::npos || close_at < open_at) return false;
+  if (open_at == std::string::npos || close_at == std::string::npos || close_at < open_at)
+    return false;
   stat.program = line.substr(open_at + 1, close_at - open_at - 1);
   const char* at = line.c_str() + close_at + 1;
   for (int number = 3; *at != '\0'; ++number) {
@@ -155,7 +156,8 @@ ProcessView look_at_process(uint32_t pid, uint64_t started_before_ns) {
   // the machine was suspended since; a little is allowed for that and for the tick.
   const int64_t suspended_s = boot.tv_sec - monotonic.tv_sec;
   const uint64_t start_ns = stat.start_ticks * tick_ns;
-  const uint64_t slack_ns = (static_cast<uint64_t>(suspended_s > 0 ? suspended_s : 0) + 1) * 1'000'000'000u;
+  const uint64_t slack_ns =
+      (static_cast<uint64_t>(suspended_s > 0 ? suspended_s : 0) + 1) * 1'000'000'000u;
   if (started_before_ns != 0 && start_ns > started_before_ns + slack_ns) return view;
 
   view.program = stat.program;

@@ -9,6 +9,8 @@
 // committed; otherwise committed, and each bit that is still there is looked for along its way.
 #include "agent/publisher_core.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -21,8 +23,10 @@ namespace ripstop::detail {
 
 namespace {
 
-// Spins before a blocked publisher sleeps: about the time a wake-up costs.
-constexpr uint64_t kSpinForRoomNs = 30'000;
+// A blocked publisher spins as long as a taker needs for a few messages, then gives its processor to
+// whoever may be that taker, then sleeps.
+constexpr uint64_t kSpinForRoomNs = 2'000;
+constexpr uint64_t kYieldForRoomNs = 100'000;
 
 Error pool_empty(const control::FabricMap& map, uint32_t class_index) {
   // Who has the slabs of this class.
@@ -149,15 +153,19 @@ uint64_t PublisherCore::sequence() const noexcept {
 
 ring::Tail PublisherCore::wait_for_room(Receiver& receiver, std::size_t lane, uint64_t wait_until_ns) noexcept {
   ring::MpmcRing& ring = receiver.lanes[lane];
-  const uint64_t spin_until_ns = std::min(wait_until_ns, agent_->now_ns() + kSpinForRoomNs);
+  const uint64_t start_ns = agent_->now_ns();
   ring::ring_doorbell(*receiver.doorbell, receiver.last_rung);  // It may sleep on what we have pushed.
   for (;;) {
     ring::Tail tail = ring.find_tail(receiver.incarnation);
     if (tail.outcome != ring::Push::Full) return tail;
     const uint64_t now = agent_->now_ns();
     if (now >= wait_until_ns) return tail;
-    if (now < spin_until_ns) {
+    if (now - start_ns < kSpinForRoomNs) {
       base::spin_pause();
+      continue;
+    }
+    if (now - start_ns < kYieldForRoomNs) {
+      sched_yield();
       continue;
     }
     ring::wait_for_space(*receiver.back, wait_until_ns - now, [&]() noexcept {
@@ -166,11 +174,22 @@ ring::Tail PublisherCore::wait_for_room(Receiver& receiver, std::size_t lane, ui
   }
 }
 
+// Where the next push to the receiver belongs. The slot itself is with its receiver, who spins on it,
+// and each look would cost a transfer before the swap's own; so as long as the two hints say that there
+// is room, the slot is taken to be what it must be then, and the swap finds out.
+ring::Tail PublisherCore::look_for_room(Receiver& receiver, std::size_t lane) noexcept {
+  const ring::MpmcRing& ring = receiver.lanes[lane];
+  if (const auto tail = ring.guess_tail(receiver.incarnation, receiver.head_seen[lane])) return *tail;
+  return ring.find_tail(receiver.incarnation);
+}
+
 void PublisherCore::find_room(std::size_t lane, uint64_t wait_until_ns, Sent& sent) noexcept {
   targets_.clear();
+  // All their lines at once, instead of one after the other.
+  for (const Receiver& receiver : receivers_) receiver.lanes[lane].prefetch_tail();
   for (uint32_t i = 0; i < receivers_.size(); ++i) {
     Receiver& receiver = receivers_[i];
-    ring::Tail tail = receiver.lanes[lane].find_tail(receiver.incarnation);
+    ring::Tail tail = look_for_room(receiver, lane);
     if (tail.outcome == ring::Push::Full && receiver.overflow == Overflow::Block && wait_until_ns != 0) {
       tail = wait_for_room(receiver, lane, wait_until_ns);
     }
@@ -317,15 +336,15 @@ Sent PublisherCore::send(const memory::Loaned& root, uint32_t payload_bytes, Lin
     return Sent{agent_->forked() ? SendOutcome::Forked : SendOutcome::Detached, 0, 0, 0, 0};
   }
   follow_thread();  // The publisher may have come to another thread with its loan.
+  const auto lane = std::min<std::size_t>(static_cast<std::size_t>(options.priority), layout::kLaneCount - 1);
   const uint64_t now = agent_->now_ns();
   if (options.deadline_ns != 0 && options.deadline_ns <= now) return give_up(root, links, {}, SendOutcome::Expired, now);
   if (!refresh_route()) [[unlikely]] return give_up(root, links, {}, SendOutcome::Corrupt, now);
   if (receivers_.empty()) return give_up(root, links, {}, SendOutcome::NoReceiver, now);
-  const auto lane = std::min<std::size_t>(static_cast<std::size_t>(options.priority), layout::kLaneCount - 1);
   if (receivers_.size() == 1 && links.empty()) [[likely]] {
     // The usual case, without the lists: one receiver with room.
     Receiver& receiver = receivers_.front();
-    const ring::Tail tail = receiver.lanes[lane].find_tail(receiver.incarnation);
+    const ring::Tail tail = look_for_room(receiver, lane);
     if (tail.outcome == ring::Push::Ok) [[likely]] {
       return send_to_one(receiver, tail, root, payload_bytes, lane, options, now, ring);
     }

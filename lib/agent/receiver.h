@@ -22,6 +22,7 @@ struct Receiver {
   uint32_t name;  // make_receiver().
   uint32_t last_rung = 0;
   Overflow overflow;
+  std::array<uint64_t, layout::kLaneCount> head_seen{};  // The takers' hints, as last read.
 };
 
 // Makes receivers of a route's entries; an entry that names nothing inside the maps is left out and

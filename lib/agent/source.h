@@ -49,6 +49,7 @@ class Source {
     if (shared_) return next_shared(position, slot, agent_id);
     if (!ring_.peek(head, slot)) return Look::Nothing;
     if (head - oldest_ >= way_) [[unlikely]] return Look::InTheWay;
+    ring_.prefetch(head);  // It is emptied soon.
     position = head;
     head_.store(head + 1, std::memory_order_relaxed);  // Relaxed: ours.
     return Look::Found;

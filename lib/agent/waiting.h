@@ -50,7 +50,7 @@ class Waiting {
  private:
   // About twice a wake-up across cores on a virtual machine.
   static constexpr uint64_t kBudgetMaxNs = 60'000;
-  static constexpr uint64_t kYieldAfterNs = 50'000;
+  static constexpr uint64_t kYieldAfterNs = 10'000;
 
   template <class Look, class Now>
   bool spin(uint64_t start_ns, uint64_t spin_ns, uint64_t end_ns, Look look, Now now) {

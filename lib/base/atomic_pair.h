@@ -44,13 +44,14 @@ struct alignas(16) AtomicPair {
   bool compare_exchange(Pair& expected, Pair desired) noexcept {
 #if defined(RIPSTOP_PAIR_BUILTIN)
     // The tool keeps its clocks by address: the swap orders `low`, and this the readers of `high` alone.
-    __tsan_release(&high);
+    __tsan_release(&high);  // R(*)
     auto* word = reinterpret_cast<unsigned __int128*>(this);
     unsigned __int128 old = (static_cast<unsigned __int128>(expected.high) << 64) | expected.low;
     const unsigned __int128 value = (static_cast<unsigned __int128>(desired.high) << 64) | desired.low;
+    // A(*), R(*): both are the caller's, as of the instruction below.
     const bool swapped = __atomic_compare_exchange_n(word, &old, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     expected = {static_cast<uint64_t>(old), static_cast<uint64_t>(old >> 64)};
-    __tsan_acquire(&high);
+    __tsan_acquire(&high);  // A(*)
     return swapped;
 #elif defined(__x86_64__)
     bool swapped;

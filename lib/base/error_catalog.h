@@ -13,11 +13,11 @@ namespace ripstop::base {
 // One code, explained to the person who met it. Texts are static; lines are at most 76 characters.
 struct ErrorEntry {
   Errc code;
-  std::string_view name;      // As the enumerator: "NoSupervisor".
-  int exit_status;            // Of a program that ends with it (ripstop::exit_code).
-  std::string_view meaning;   // One line, a sentence without its full stop.
-  std::string_view causes;    // One cause a line.
-  std::string_view remedy;    // One step a line; a command stands by itself.
+  std::string_view name;     // As the enumerator: "NoSupervisor".
+  int exit_status;           // Of a program that ends with it (ripstop::exit_code).
+  std::string_view meaning;  // One line, a sentence without its full stop.
+  std::string_view causes;   // One cause a line.
+  std::string_view remedy;   // One step a line; a command stands by itself.
 };
 
 // All entries, by ascending code.

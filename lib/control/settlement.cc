@@ -117,6 +117,7 @@ void Settlement::close_ring(ring::MpmcRing ring, uint32_t living_owner, Settled&
       if (memory::release(map_.chunks(), tail.slot.low, state.bit) != memory::Release::Gone) ++settled.message_count;
     }
     base::Pair expected{tail.slot.low, tail.slot.state};
+    // R(slot)
     const uint64_t closed = layout::pack({ring.turn(tail.position), 0, 0, layout::kOwnerNone, Phase::Closed});
     if (ring.slot(tail.position).compare_exchange(expected, {0, closed})) return;
   }
@@ -156,13 +157,15 @@ void Settlement::reopen_ring(ring::MpmcRing ring, uint64_t incarnation) noexcept
         if (state.phase == Phase::Closed && !last) break;
         if (state.phase == Phase::Full) (void)memory::release(map_.chunks(), view.low, state.bit);
         base::Pair expected{view.low, view.state};
+        // R(slot)
         if (slot.compare_exchange(expected, {incarnation, empty})) break;
       }
     }
   }
   const uint64_t start = ring.position(turn, 0);
-  ring.head_hint().store(start, std::memory_order_release);  // R(reopen)
-  ring.tail_hint().store(start, std::memory_order_release);  // R(reopen)
+  // Relaxed: hints; and nobody knows the incarnation yet: the registry publishes it, with a release.
+  ring.head_hint().store(start, std::memory_order_relaxed);
+  ring.tail_hint().store(start, std::memory_order_relaxed);
 }
 
 void Settlement::open_inbox(uint32_t agent_id, uint64_t incarnation) noexcept {
@@ -170,7 +173,7 @@ void Settlement::open_inbox(uint32_t agent_id, uint64_t incarnation) noexcept {
   if (block == nullptr) return;
   clear_block(*block);
   for (std::size_t lane = 0; lane < layout::kLaneCount; ++lane) reopen_ring(map_.lane(*block, lane), incarnation);
-  block->header.incarnation.store(incarnation, std::memory_order_release);  // R(reopen)
+  block->header.incarnation.store(incarnation, std::memory_order_relaxed);  // Relaxed: as in reopen_ring().
 }
 
 bool Settlement::open_queue(uint32_t ring_id, uint64_t incarnation) noexcept {
@@ -206,7 +209,7 @@ void Settlement::settle_delivery(ChunkHeader& root, Reference reference, uint32_
   const uint32_t agent_id = layout::receiver_agent(receiver);
   layout::AgentBlock* block = map_.block(agent_id);
   const layout::AgentEntry* entry = map_.agent_entry(agent_id);
-  const uint64_t word = entry == nullptr ? 0 : entry->word.load(std::memory_order_acquire);  // A(entry)
+  const uint64_t word = entry == nullptr ? 0 : entry->word.load(std::memory_order_acquire);  // A(directory)
   const bool lives = block != nullptr && layout::agent_word_state(word) == layout::AgentState::Live &&
                      layout::receiver_incarnation(receiver) == (layout::agent_word_incarnation(word) & 0x3ffff);
   const std::vector<TopicRing> rings =

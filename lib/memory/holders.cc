@@ -16,6 +16,27 @@ using layout::ChunkHeader;
 using layout::ChunkRole;
 using layout::Reference;
 
+// What a chunk is linked with.
+struct Ends {
+  ChunkRole role;
+  bool linked;  // The rest is only read, and only means something, when it is.
+  Reference root;
+  Reference link;
+  uint32_t root_bit;
+};
+
+// Copies them from a chunk that may leave its life meanwhile: the copy counts only if a later look at the
+// holders, or a swap of them, finds the life that it was made for. So ThreadSanitizer does not see it.
+__attribute__((no_sanitize("thread"))) Ends read_ends(ChunkHeader& header) noexcept {
+  Ends ends{header.role, header.role == ChunkRole::Branch || (header.flags & layout::kFlagLinked) != 0, 0, 0, 0};
+  if (!ends.linked) return ends;  // The second line stays untouched.
+  ends.root = header.root;
+  ends.link = ends.role == ChunkRole::Branch ? 0 : header.link;
+  if (ends.role == ChunkRole::Branch) ends.root_bit = receiver_names(header).root_bit & 63;
+  std::atomic_thread_fence(std::memory_order_acquire);  // A(*): the copy is made before what validates it.
+  return ends;
+}
+
 // Takes the link hold (or, before the commit, whatever the loaner holds) off a linked chunk of `root`.
 void free_link(const ChunkMap& map, Reference reference, Reference root) noexcept {
   ChunkHeader* header = map.find(layout::reference_chunk(reference));
@@ -52,16 +73,13 @@ void free_links(const ChunkMap& map, Reference first, Reference reference) noexc
 }  // namespace
 
 void finish_closing(const ChunkMap& map, ChunkHeader& header, layout::ChunkId chunk, uint64_t generation) noexcept {
-  const ChunkRole role = header.role;
-  const Reference root = header.root;
-  const Reference link = header.link;
-  const uint32_t root_bit = receiver_names(header).root_bit & 63;
+  const Ends ends = read_ends(header);
   const Holders holders = read_holders(header);
   if (holders.generation != generation || holders.bits != layout::kClosing) return;
-  if (role == ChunkRole::Branch) {
-    (void)release(map, root, root_bit);  // Its hold on the message.
+  if (ends.role == ChunkRole::Branch) {
+    (void)release(map, ends.root, ends.root_bit);  // Its hold on the message.
   } else {
-    free_links(map, link, layout::make_reference(chunk, generation));
+    free_links(map, ends.link, layout::make_reference(chunk, generation));
   }
   base::Pair expected{generation, layout::kClosing};
   (void)header.holders.compare_exchange(expected, {generation + 1, 0});  // R(release): a helper may be first.
@@ -82,32 +100,28 @@ Release release(const ChunkMap& map, Reference reference, uint32_t bit) noexcept
     if (header == nullptr) break;
     const uint64_t mask = uint64_t{1} << bit;
     // Read before the swap: afterwards the chunk may be somebody else's.
-    const ChunkRole role = header->role;
-    const Reference root = header->root;
-    const Reference link = header->link;
-    const uint32_t root_bit = role == ChunkRole::Branch ? receiver_names(*header).root_bit & 63 : 0;
-    const bool linked = role == ChunkRole::Branch || (header->flags & layout::kFlagLinked) != 0;
+    const Ends ends = read_ends(*header);
     Holders holders = read_holders(*header);
     bool closed = false;
     for (uint32_t tries = 0; tries < 1u << 16; ++tries) {  // At most as often as others release; then give up.
       if (!layout::same_generation(reference, holders.generation) || (holders.bits & mask) == 0) break;
       const uint64_t left = holders.bits & ~mask;
       base::Pair desired{holders.generation, left};
-      if (left == 0) desired = linked ? base::Pair{holders.generation, layout::kClosing} : base::Pair{holders.generation + 1, 0};
+      if (left == 0) desired = ends.linked ? base::Pair{holders.generation, layout::kClosing} : base::Pair{holders.generation + 1, 0};
       base::Pair expected{holders.generation, holders.bits};
       if (header->holders.compare_exchange(expected, desired)) {  // R(release)
         if (depth == 0) result = left == 0 ? Release::Freed : Release::Held;
-        closed = left == 0 && linked;
+        closed = left == 0 && ends.linked;
         break;
       }
       holders = {expected.low, expected.high};
     }
     if (!closed) break;
-    closing[depth++] = {header, reference, role == ChunkRole::Branch ? Reference{0} : link, holders.generation};
-    if (role != ChunkRole::Branch) break;
+    closing[depth++] = {header, reference, ends.link, holders.generation};
+    if (ends.role != ChunkRole::Branch) break;
     if (depth > kBranchDepthMax) break;  // Deeper than anything we build: scribbled on.
-    reference = root;
-    bit = root_bit;
+    reference = ends.root;
+    bit = ends.root_bit;
   }
   // The message first, then its branches: each keeps its life until what it names is settled.
   while (depth > 0) {

@@ -22,8 +22,10 @@
 #include <atomic>
 #include <bit>
 #include <cstdint>
+#include <optional>
 
 #include "base/atomic_pair.h"
+#include "base/cache_line.h"
 #include "layout/ring_slots.h"
 #include "layout/words.h"
 
@@ -65,6 +67,12 @@ class MpmcRing {
   layout::Slot& slot(uint64_t position) const noexcept { return slots_[position & mask_]; }
   uint64_t turn(uint64_t position) const noexcept { return (position >> shift_) & layout::kTurnMask; }
   uint64_t position(uint64_t turn, uint64_t index) const noexcept { return (turn << shift_) | index; }
+
+  // Fetches a slot's line for writing, without waiting for it.
+  void prefetch(uint64_t position) const noexcept { base::prefetch_for_write(&slots_[position & mask_]); }
+  void prefetch_tail() const noexcept {
+    prefetch(tail_hint_->load(std::memory_order_relaxed));  // Relaxed: a hint.
+  }
 
   // Reads a slot by halves: state, low, state. When the state changes in between it is read again, at
   // most as often as a slot can change while we look once around; the last reading is returned.
@@ -111,6 +119,19 @@ class MpmcRing {
       at = position(turn_pushed & layout::kTurnMask, at & mask_) + 1;
     }
     return {Push::Corrupt, at, {0, 0}};
+  }
+
+  // The tail as the hints have it, without a look at its slot; nothing when they do not promise room.
+  // `head_seen` is the caller's memory of head_hint, read again only when it says full. A push to a
+  // wrong guess fails and looks.
+  std::optional<Tail> guess_tail(uint64_t incarnation, uint64_t& head_seen) const noexcept {
+    const uint64_t at = tail_hint_->load(std::memory_order_relaxed);  // Relaxed: a hint, the swap decides.
+    if (at - head_seen > mask_) {
+      head_seen = head_hint_->load(std::memory_order_relaxed);  // Relaxed: a hint, the swap decides.
+      if (at - head_seen > mask_) return std::nullopt;
+    }
+    const uint64_t empty = layout::pack({turn(at), 0, 0, layout::kOwnerNone, layout::Phase::Empty});
+    return Tail{Push::Ok, at, {incarnation, empty}};
   }
 
   // Pushes at the tail. `tail` is what find_tail() said, to save a second look.
@@ -160,6 +181,7 @@ class MpmcRing {
     state.phase = layout::Phase::Taken;
     state.owner = owner;
     base::Pair expected{view.low, view.state};
+    // A(slot), R(slot)
     if (!slots_[head & mask_].compare_exchange(expected, {view.low, layout::pack(state)})) return false;
     view.state = layout::pack(state);
     return true;
@@ -168,6 +190,7 @@ class MpmcRing {
   // TAKEN -> EMPTY of the next turn, after the holder bit is gone. False when a helper moved it on.
   bool finish(uint64_t head, const SlotView& view, uint64_t incarnation) noexcept {
     base::Pair expected{view.low, view.state};
+    // R(slot)
     return slots_[head & mask_].compare_exchange(
         expected, {incarnation, layout::pack({layout::word_turn(view.state) + 1, 0, 0, layout::kOwnerNone,
                                               layout::Phase::Empty})});

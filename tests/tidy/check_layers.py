@@ -29,6 +29,7 @@ MAY_INCLUDE = {
     "daemon/gateway": {"ripstop"},
     "daemon/bridge": {"ripstop"},
     "tools/shmctl": {"ripstop", "control", "base"},
+    "tools/examples": {"ripstop"},
 }
 
 # One dependency, one folder: a package's headers, and the folders that may include them.

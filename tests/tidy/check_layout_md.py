@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""lib/layout/LAYOUT.md says what the headers say: its drawings, tables of bits and constants are turned
-into static assertions and compiled.
+"""lib/layout/LAYOUT.md says what the headers say: its drawings, tables of bits and constants become
+static assertions, which are compiled.
 check_layout_md.py ROOT --compiler "g++ -std=c++20" [-I DIR]... | --self-test [--compiler ...]
 
-- `Name: N bytes` and the rows `offset | field   size |` below it are a structure: every field has that
-  offset and size, the rows leave no gap and no byte out, and a rule stands at every multiple of 64 that
-  a field begins at, and nowhere else within it. A row `offset - padding  size -` is the compiler's.
+- `Name: N bytes` and the rows `offset | field   size |` below it are a structure: every field has
+  that offset and size, the rows leave no gap and no byte out, and a rule stands at every multiple of
+  64 that a field begins at, and nowhere else. A row `offset - padding  size -` is the compiler's.
 - `| name | low..high | `expression` |`: the expression is the mask of these bits.
 - `kName` = number: the constant has that value.
 - Every structure of lib/layout is drawn."""

@@ -11,14 +11,15 @@
 namespace ripstop::shmctl {
 
 struct Alarm {
-  std::string subject;   // "agent solver", "supervisor", "memory".
+  std::string subject;  // "agent solver", "supervisor", "memory".
   std::string evidence;
-  std::string fix;       // What to type or do; may be empty.
+  std::string fix;  // What to type or do; may be empty.
 };
 
 const Telling<Alarm>& alarm_telling();
 
-std::vector<Alarm> find_alarms(const Command& command, const FabricView& fabric, const std::vector<AgentView>& agents,
+std::vector<Alarm> find_alarms(const Command& command, const FabricView& fabric,
+                               const std::vector<AgentView>& agents,
                                const std::vector<NodeView>& nodes);
 
 }  // namespace ripstop::shmctl

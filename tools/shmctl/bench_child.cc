@@ -1,18 +1,19 @@
 #include "shmctl/bench_child.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <fcntl.h>
 
 #include <cerrno>
 #include <utility>
 
 namespace ripstop::shmctl {
 
-Result<BenchChild> BenchChild::start(const std::function<std::optional<uint64_t>(const Ready&)>& work) {
+Result<BenchChild> BenchChild::start(
+    const std::function<std::optional<uint64_t>(const Ready&)>& work) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return system_error("pipe for a bench child", errno);
   base::OwnedFd read_end(ends[0]);
@@ -24,7 +25,9 @@ Result<BenchChild> BenchChild::start(const std::function<std::optional<uint64_t>
 
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(1);  // It had ended before it was watched.
-  const auto say = [&](uint64_t word) { return write(write_end.get(), &word, sizeof word) == sizeof word; };
+  const auto say = [&](uint64_t word) {
+    return write(write_end.get(), &word, sizeof word) == sizeof word;
+  };
   const std::optional<uint64_t> count = work([&] { (void)say(kReady); });
   if (count) (void)say(*count);
   _exit(count ? 0 : 1);

@@ -52,11 +52,15 @@ std::string topic_of(pid_t bench, std::string_view what) {
 }
 
 Error no_answer(const char* what) {
-  return {.code = Errc::Timeout, .what = std::string("a bench process did not ") + what, .why = "",
+  return {.code = Errc::Timeout,
+          .what = std::string("a bench process did not ") + what,
+          .why = "",
           .fix = "shmctl status"};
 }
 
-bool ended(TakeOutcome outcome) { return outcome == TakeOutcome::Detached || outcome == TakeOutcome::Forked; }
+bool ended(TakeOutcome outcome) {
+  return outcome == TakeOutcome::Detached || outcome == TakeOutcome::Forked;
+}
 
 // --- over topics -----------------------------------------------------------------------------------
 
@@ -148,7 +152,8 @@ Result<BenchResult> stream_topic(const Command& command, const BenchPlan& plan, 
     if (!sent) return no_answer("take from its inbox");
     ++result.message_count;
   }
-  if (!send(*publisher, std::max<uint32_t>(plan.payload_bytes, sizeof kEnd), kEnd)) return no_answer("take the last message");
+  if (!send(*publisher, std::max<uint32_t>(plan.payload_bytes, sizeof kEnd), kEnd))
+    return no_answer("take the last message");
   result.duration_ns = now_ns() - start_ns;
   return result;
 }
@@ -223,7 +228,8 @@ Result<BenchResult> run_bench(const Command& command, const BenchPlan& plan) {
   for (uint32_t i = 0; i < (pingpong ? 1 : plan.receiver_count); ++i) {
     auto child = BenchChild::start([&](const BenchChild::Ready& ready) {
       if (!pingpong) return count_topic(command, plan, bench, ready);
-      return plan.channel ? echo_channel(command, plan, bench, ready) : echo_topic(command, plan, bench, ready);
+      return plan.channel ? echo_channel(command, plan, bench, ready)
+                          : echo_topic(command, plan, bench, ready);
     });
     if (!child) return child.error();
     children.push_back(std::move(*child));

@@ -17,12 +17,12 @@
 namespace ripstop::shmctl {
 
 struct BenchPlan {
-  std::string kind;              // pingpong, throughput, fanout.
+  std::string kind;  // pingpong, throughput, fanout.
   uint32_t payload_bytes = 64;
   uint32_t receiver_count = 1;
   uint64_t duration_ns = 2'000'000'000;
   Wait wait = Wait::Adaptive;
-  bool channel = false;          // pingpong: over a pair of channels instead of topics.
+  bool channel = false;  // pingpong: over a pair of channels instead of topics.
 };
 
 struct BenchResult {

@@ -1,9 +1,11 @@
 // CLI11 splits the words into verb, flags and arguments; what it makes of errors is not ours in shape,
-// so unknown words are let through (allow_extras) and judged here.
+// so unknown words are let through (allow_extras) and judged here. What stands behind "--" does not
+// pass through it: it would forget where the dashes were.
 #include "shmctl/command_line.h"
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 
 #include <CLI/CLI.hpp>
 
@@ -38,7 +40,9 @@ std::string see_help(const Verb* verb) {
 
 Error unknown_verb(const std::string& word) {
   const std::string near = did_you_mean(nearest_names(word, verb_names()));
-  return {.code = Errc::UnknownVerb, .what = "there is no verb '" + word + "'", .why = "",
+  return {.code = Errc::UnknownVerb,
+          .what = "there is no verb '" + word + "'",
+          .why = "",
           .fix = near.empty() ? "shmctl --help" : near};
 }
 
@@ -47,18 +51,21 @@ Error unknown_flag(const Verb& verb, const std::string& word) {
   for (const Flag& flag : flags_of(verb)) names.push_back(long_name(flag));
   const std::string flag = word.substr(0, word.find('='));
   const std::string near = did_you_mean(nearest_names(flag, names));
-  return usage_error(std::string(verb.name) + " has no flag " + flag, near.empty() ? see_help(&verb) : near);
+  return usage_error(std::string(verb.name) + " has no flag " + flag,
+                     near.empty() ? see_help(&verb) : near);
 }
 
 bool takes(const Verb& verb, const std::string& name) {
   const std::vector<Flag> flags = flags_of(verb);
-  return std::any_of(flags.begin(), flags.end(), [&](const Flag& flag) { return bare_name(flag) == name; });
+  return std::any_of(flags.begin(), flags.end(),
+                     [&](const Flag& flag) { return bare_name(flag) == name; });
 }
 
 std::string usage_of(const Verb& verb) {
   std::string text = "shmctl " + std::string(verb.name);
   for (const Argument& argument : verb.arguments) {
-    text += argument.optional ? " [" + std::string(argument.name) + "]" : " " + std::string(argument.name);
+    text += argument.optional ? " [" + std::string(argument.name) + "]"
+                              : " " + std::string(argument.name);
   }
   return text;
 }
@@ -70,7 +77,8 @@ Result<void> check_arguments(const Command& command) {
     if (i >= command.arguments.size()) {
       if (argument.optional) break;
       return usage_error(std::string(verb.name) + " needs " + std::string(argument.name) + ": " +
-                             std::string(argument.meaning), usage_of(verb));
+                             std::string(argument.meaning),
+                         usage_of(verb));
     }
     if (argument.choices.empty()) continue;
     const std::vector<std::string> choices(argument.choices.begin(), argument.choices.end());
@@ -78,13 +86,15 @@ Result<void> check_arguments(const Command& command) {
     if (std::find(choices.begin(), choices.end(), word) != choices.end()) continue;
     std::string all;
     for (const std::string& choice : choices) all += (all.empty() ? "" : ", ") + choice;
-    Error error = usage_error("'" + word + "' is no " + std::string(argument.name) + " of " + std::string(verb.name),
-                              did_you_mean(nearest_names(word, choices)));
+    Error error = usage_error(
+        "'" + word + "' is no " + std::string(argument.name) + " of " + std::string(verb.name),
+        did_you_mean(nearest_names(word, choices)));
     error.why = "it is one of " + all;
     return error;
   }
   if (command.arguments.size() > verb.arguments.size()) {
-    return usage_error(std::string(verb.name) + " does not take '" + command.arguments[verb.arguments.size()] + "'",
+    return usage_error(std::string(verb.name) + " does not take '" +
+                           command.arguments[verb.arguments.size()] + "'",
                        usage_of(verb));
   }
   return {};
@@ -113,7 +123,8 @@ Format format_named(std::string_view name) {
 Result<Settings> settings_of(const Command& command) {
   Settings settings;
   const char* fabric = std::getenv("RIPSTOP_FABRIC");
-  settings.fabric = command.text("fabric", fabric != nullptr && *fabric != '\0' ? fabric : "default");
+  settings.fabric =
+      command.text("fabric", fabric != nullptr && *fabric != '\0' ? fabric : "default");
   settings.socket = command.text("socket");
   if (command.has("socket") && !command.has("fabric")) {
     // The socket's file is named after its fabric.
@@ -167,8 +178,11 @@ Result<Words> split(int argc, const char* const* argv, Given& given) {
 }  // namespace
 
 Result<Command> parse_command_line(int argc, const char* const* argv) {
+  const char* const* const end = argv + argc;
+  const char* const* const dashes =
+      std::find_if(argv, end, [](const char* word) { return std::strcmp(word, "--") == 0; });
   Given given;
-  auto words = split(argc, argv, given);
+  auto words = split(static_cast<int>(dashes - argv), argv, given);
   if (!words) return words.error();
 
   Command command;
@@ -178,20 +192,16 @@ Result<Command> parse_command_line(int argc, const char* const* argv) {
   for (const auto& [name, set] : given.switches) {
     if (set) command.flags[name] = "";
   }
-  bool only_arguments = false;  // Behind "--".
   std::vector<std::string> unknown;
   for (std::string& word : words->rest) {
-    if (word == "--" && !only_arguments) {
-      only_arguments = true;
-    } else if (!only_arguments && word.size() > 1 && word[0] == '-') {
-      unknown.push_back(std::move(word));
-    } else {
-      command.arguments.push_back(std::move(word));
-    }
+    const bool flag = word.size() > 1 && word[0] == '-';
+    (flag ? unknown : command.arguments).push_back(std::move(word));
   }
+  if (dashes != end) command.arguments.insert(command.arguments.end(), dashes + 1, end);
 
   command.verb = words->verb;
-  if (command.verb == nullptr && !command.arguments.empty()) return unknown_verb(command.arguments.front());
+  if (command.verb == nullptr && !command.arguments.empty())
+    return unknown_verb(command.arguments.front());
   if (command.has("help")) {
     command.arguments.clear();
     if (command.verb != nullptr) command.arguments.emplace_back(command.verb->name);
@@ -208,7 +218,8 @@ Result<Command> parse_command_line(int argc, const char* const* argv) {
   }
   for (const Flag& flag : flags_of(*command.verb)) {
     if (!command.has(bare_name(flag)) || flag.value.empty()) continue;
-    if (auto choice = check_choice(flag, command.text(bare_name(flag))); !choice) return choice.error();
+    if (auto choice = check_choice(flag, command.text(bare_name(flag))); !choice)
+      return choice.error();
   }
   if (auto checked = check_arguments(command); !checked) return checked.error();
   auto settings = settings_of(command);

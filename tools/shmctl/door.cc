@@ -18,7 +18,8 @@ Error with_nearest_fabric(Error error, const Command& command) {
     if (name == command.settings.fabric) continue;
     others += (others.empty() ? "" : " ") + ("--fabric " + name);
   }
-  if (!others.empty()) error.fix += (error.fix.empty() ? "there is: " : "\nor look at another: ") + others;
+  if (!others.empty())
+    error.fix += (error.fix.empty() ? "there is: " : "\nor look at another: ") + others;
   return error;
 }
 
@@ -44,7 +45,8 @@ Result<Agent> go_in(const Command& command, Wait wait) {
   return agent;
 }
 
-Error with_nearest(Error error, std::string_view wanted, const std::vector<std::string>& names, std::string_view see) {
+Error with_nearest(Error error, std::string_view wanted, const std::vector<std::string>& names,
+                   std::string_view see) {
   if (error.code != Errc::NotFound || !error.fix.empty()) return error;
   error.fix = did_you_mean(nearest_names(wanted, names));
   if (error.fix.empty()) error.fix = see;

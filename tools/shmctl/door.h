@@ -19,7 +19,8 @@ Result<Inspector> look_in(const Command& command);
 Result<Agent> go_in(const Command& command, Wait wait = Wait::Sleep);
 
 // `error`, when it is NotFound and has no advice yet, with the nearest of `names`.
-Error with_nearest(Error error, std::string_view wanted, const std::vector<std::string>& names, std::string_view see);
+Error with_nearest(Error error, std::string_view wanted, const std::vector<std::string>& names,
+                   std::string_view see);
 
 std::vector<std::string> agent_names(const Inspector& inspector);
 std::vector<std::string> topic_names(const Inspector& inspector);

@@ -32,8 +32,8 @@ enum class Kind {
 enum class Show { Table, Wide, JsonOnly };
 
 struct Field {
-  std::string key;           // In JSON, with its base unit: "age_ns". Parts: "lanes[].depth".
-  std::string_view title;    // Over the column: "AGE".
+  std::string key;         // In JSON, with its base unit: "age_ns". Parts: "lanes[].depth".
+  std::string_view title;  // Over the column: "AGE".
   Kind kind;
   Show show;
   std::string_view meaning;  // One line, for the manual and the schema.

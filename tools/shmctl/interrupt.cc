@@ -9,7 +9,9 @@ namespace {
 
 volatile std::sig_atomic_t noted = 0;
 
-void note(int) { noted = 1; }
+void note(int) {
+  noted = 1;
+}
 
 }  // namespace
 
@@ -26,7 +28,9 @@ Interrupt::~Interrupt() {
   sigaction(SIGTERM, &terminate_before_, nullptr);
 }
 
-bool Interrupt::asked() const noexcept { return noted != 0; }
+bool Interrupt::asked() const noexcept {
+  return noted != 0;
+}
 
 bool Interrupt::sleep(uint64_t ns) const noexcept {
   timespec rest{static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};

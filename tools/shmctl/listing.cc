@@ -22,7 +22,8 @@ std::string csv_cell(const JsonValue& value) {
   if (value.is_array()) {
     std::string joined;
     for (const JsonValue& item : value) {
-      joined += (joined.empty() ? "" : " ") + (item.is_string() ? item.get<std::string>() : dump(item, -1));
+      joined += (joined.empty() ? "" : " ") +
+                (item.is_string() ? item.get<std::string>() : dump(item, -1));
     }
     return csv_cell(joined);
   }

@@ -34,11 +34,11 @@ void print_json(const Command& command, const JsonValue& answer);
 // time may bear its unit (age_ns>2s). Empty: all.
 // Errors: Usage, with the nearest key.
 Result<std::vector<JsonValue>> filter_rows(std::vector<JsonValue> rows, const Fields& fields,
-                                      std::string_view filter);
+                                           std::string_view filter);
 
 // Ascending by `key`, descending by "-key"; rows that lack it come last. Empty: as they are.
 // Errors: Usage, with the nearest key.
 Result<std::vector<JsonValue>> sort_rows(std::vector<JsonValue> rows, const Fields& fields,
-                                    std::string_view key);
+                                         std::string_view key);
 
 }  // namespace ripstop::shmctl

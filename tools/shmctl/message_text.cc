@@ -25,14 +25,16 @@ std::string hex_start(std::string_view bytes) {
 
 void print_line(const Command& command, const MessageFacts& facts) {
   const Terminal& t = command.settings.terminal;
-  const std::string head = "#" + std::to_string(facts.info.sequence) + " " + printable(facts.source) + " " +
-                           duration_text(facts.age_ns, t.utf8) + " " + bytes_text(facts.payload.size());
+  const std::string head = "#" + std::to_string(facts.info.sequence) + " " +
+                           printable(facts.source) + " " + duration_text(facts.age_ns, t.utf8) +
+                           " " + bytes_text(facts.payload.size());
   const bool text = is_utf8(facts.payload);
   std::string body = text ? printable(facts.payload) : hex_start(facts.payload);
   if (!text && !t.utf8) body = body.substr(0, body.find("…"));
   // On a terminal a message is a line; in a pipe it is whole.
   const std::size_t head_width = width_of(head) + 2;
-  if (t.interactive && t.columns > head_width + 10) body = fit(body, t.columns - head_width, t.utf8);
+  if (t.interactive && t.columns > head_width + 10)
+    body = fit(body, t.columns - head_width, t.utf8);
   const std::string note = facts.corrupt ? toned(t, Tone::Bad, " (damaged)") : "";
   std::printf("%s  %s%s\n", toned(t, Tone::Faint, head).c_str(), body.c_str(), note.c_str());
 }
@@ -43,25 +45,37 @@ const Telling<MessageFacts>& message_telling() {
   using M = MessageFacts;
   static const Telling<M> telling = {
       {{"topic", "", Kind::Text, Show::JsonOnly, "its topic"}, [](const M& m) { return m.topic; }},
-      {{"source", "", Kind::Text, Show::JsonOnly, "who published it; (left) when it has gone meanwhile"}, [](const M& m) { return m.source; }},
+      {{"source", "", Kind::Text, Show::JsonOnly,
+        "who published it; (left) when it has gone meanwhile"},
+       [](const M& m) { return m.source; }},
       {{"sequence", "", Kind::Id, Show::JsonOnly, "the publisher's number on the topic, from 1"},
        [](const M& m) { return m.info.sequence; }},
-      {{"age_ns", "", Kind::Duration, Show::JsonOnly, "from send to take"}, [](const M& m) { return m.age_ns; }},
-      {{"priority", "", Kind::Text, Show::JsonOnly, "its lane"}, [](const M& m) { return to_string(m.info.priority); }},
+      {{"age_ns", "", Kind::Duration, Show::JsonOnly, "from send to take"},
+       [](const M& m) { return m.age_ns; }},
+      {{"priority", "", Kind::Text, Show::JsonOnly, "its lane"},
+       [](const M& m) { return to_string(m.info.priority); }},
       {{"content_type", "", Kind::Text, Show::JsonOnly, "what the bytes are"},
        [](const M& m) { return to_string(m.info.content_type); }},
-      {{"schema_id", "", Kind::Id, Show::JsonOnly, "of the type, 0: not told"}, [](const M& m) { return m.info.schema_id; }},
-      {{"correlation", "", Kind::Id, Show::JsonOnly, "the sender's own number"}, [](const M& m) { return m.info.correlation; }},
+      {{"schema_id", "", Kind::Id, Show::JsonOnly, "of the type, 0: not told"},
+       [](const M& m) { return m.info.schema_id; }},
+      {{"correlation", "", Kind::Id, Show::JsonOnly, "the sender's own number"},
+       [](const M& m) { return m.info.correlation; }},
       {{"attempt", "", Kind::Count, Show::JsonOnly, "earlier deliveries that were not finished"},
        [](const M& m) { return m.info.attempt; }},
-      {{"payload_bytes", "", Kind::Bytes, Show::JsonOnly, "of all segments"}, [](const M& m) { return m.payload.size(); }},
-      {{"segment_count", "", Kind::Count, Show::JsonOnly, "chunks it is chained of"}, [](const M& m) { return m.segment_count; }},
+      {{"payload_bytes", "", Kind::Bytes, Show::JsonOnly, "of all segments"},
+       [](const M& m) { return m.payload.size(); }},
+      {{"segment_count", "", Kind::Count, Show::JsonOnly, "chunks it is chained of"},
+       [](const M& m) { return m.segment_count; }},
       {{"text", "", Kind::Text, Show::JsonOnly, "the payload, when it is UTF-8", true},
        [](const M& m) { return is_utf8(m.payload) ? JsonValue(m.payload) : JsonValue(nullptr); }},
       {{"base64", "", Kind::Text, Show::JsonOnly, "the payload, when it is not", true},
-       [](const M& m) { return is_utf8(m.payload) ? JsonValue(nullptr) : JsonValue(base64(m.payload)); }},
-      {{"corrupt", "", Kind::Flag, Show::JsonOnly, "its chain of chunks is damaged"}, [](const M& m) { return m.corrupt; }},
-      {{"skipped_count", "", Kind::Count, Show::JsonOnly, "tap: messages not seen since the line before"},
+       [](const M& m) {
+         return is_utf8(m.payload) ? JsonValue(nullptr) : JsonValue(base64(m.payload));
+       }},
+      {{"corrupt", "", Kind::Flag, Show::JsonOnly, "its chain of chunks is damaged"},
+       [](const M& m) { return m.corrupt; }},
+      {{"skipped_count", "", Kind::Count, Show::JsonOnly,
+        "tap: messages not seen since the line before"},
        [](const M& m) { return m.skipped_count; }},
   };
   return telling;
@@ -112,7 +126,8 @@ void print_message(const Command& command, const MessageFacts& facts) {
 }
 
 std::string base64(std::string_view bytes) {
-  static constexpr char kLetters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  static constexpr char kLetters[] =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string out;
   for (std::size_t i = 0; i < bytes.size(); i += 3) {
     const std::size_t left = std::min<std::size_t>(3, bytes.size() - i);
@@ -130,16 +145,19 @@ std::string base64(std::string_view bytes) {
 bool is_utf8(std::string_view bytes) {
   for (std::size_t i = 0; i < bytes.size();) {
     const auto lead = static_cast<unsigned char>(bytes[i]);
-    const std::size_t length = lead < 0x80 ? 1 : lead >= 0xc2 && lead < 0xe0 ? 2 : lead >= 0xe0 && lead < 0xf0 ? 3
-                               : lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
+    const std::size_t length = lead < 0x80                   ? 1
+                               : lead >= 0xc2 && lead < 0xe0 ? 2
+                               : lead >= 0xe0 && lead < 0xf0 ? 3
+                               : lead >= 0xf0 && lead < 0xf5 ? 4
+                                                             : 0;
     if (length == 0 || i + length > bytes.size()) return false;
     if (lead == 0) return false;  // Text has no zeros.
     for (std::size_t k = 1; k < length; ++k) {
       if ((static_cast<unsigned char>(bytes[i + k]) & 0xc0) != 0x80) return false;
     }
     const auto second = length > 1 ? static_cast<unsigned char>(bytes[i + 1]) : 0;
-    if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second >= 0xa0) || (lead == 0xf0 && second < 0x90) ||
-        (lead == 0xf4 && second >= 0x90)) {
+    if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second >= 0xa0) ||
+        (lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second >= 0x90)) {
       return false;
     }
     i += length;

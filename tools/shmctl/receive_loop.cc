@@ -31,13 +31,16 @@ class Skipped {
 // Beside the messages, for a person: JSON lines bear it themselves.
 void say_skipped(const Command& command, uint64_t count) {
   if (count == 0 || command.settings.json()) return;
-  std::fprintf(stderr, "(skipped %s: they come faster than this prints)\n",
-               (count_text(static_cast<double>(count)) + (count == 1 ? " message" : " messages")).c_str());
+  std::fprintf(
+      stderr, "(skipped %s: they come faster than this prints)\n",
+      (count_text(static_cast<double>(count)) + (count == 1 ? " message" : " messages")).c_str());
 }
 
 Error ended(const std::string& topic, TakeOutcome outcome) {
-  return {.code = Errc::SupervisorGone, .what = "the subscription to " + topic + " has ended: " + std::string(to_string(outcome)),
-          .why = "", .fix = "shmctl status"};
+  return {.code = Errc::SupervisorGone,
+          .what = "the subscription to " + topic + " has ended: " + std::string(to_string(outcome)),
+          .why = "",
+          .fix = "shmctl status"};
 }
 
 Error too_late(const Command& command, uint64_t got, uint64_t wanted, uint64_t timeout_ns) {
@@ -72,9 +75,12 @@ int receive(const Command& command, const SubscriberOptions& options) {
     const uint64_t time_ns = now_ns();
     if (time_ns >= end_ns) {
       // Asked for a time alone, all of it was wanted; asked for a number, it is missing.
-      return *count == 0 && got > 0 ? 0 : exit_code(too_late(command, got, std::max<uint64_t>(*count, 1), *timeout));
+      return *count == 0 && got > 0
+                 ? 0
+                 : exit_code(too_late(command, got, std::max<uint64_t>(*count, 1), *timeout));
     }
-    auto message = subscriber->take(std::chrono::nanoseconds(std::min(kHeedEveryNs, end_ns - time_ns)));
+    auto message =
+        subscriber->take(std::chrono::nanoseconds(std::min(kHeedEveryNs, end_ns - time_ns)));
     if (message) {
       MessageFacts facts = facts_of(*message, names);
       facts.skipped_count = skipped.since_last(*subscriber);
@@ -83,7 +89,8 @@ int receive(const Command& command, const SubscriberOptions& options) {
       print_message(command, facts);
       std::fflush(stdout);
       ++got;
-    } else if (message.outcome() == TakeOutcome::Detached || message.outcome() == TakeOutcome::Forked) {
+    } else if (message.outcome() == TakeOutcome::Detached ||
+               message.outcome() == TakeOutcome::Forked) {
       return exit_code(ended(topic, message.outcome()));
     }
   }

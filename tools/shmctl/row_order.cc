@@ -26,7 +26,8 @@ Result<const Field*> find_field(const Fields& fields, std::string_view key) {
     if (same_letters(field.key, key) || same_letters(field.title, key)) return &field;
   }
   for (const Field& field : fields) {
-    if (field.key.size() > key.size() && same_letters(std::string_view(field.key).substr(0, key.size()), key) &&
+    if (field.key.size() > key.size() &&
+        same_letters(std::string_view(field.key).substr(0, key.size()), key) &&
         is_unit(std::string_view(field.key).substr(key.size()))) {
       return &field;
     }
@@ -96,7 +97,7 @@ bool passes(const JsonValue& row, const Condition& condition) {
 }  // namespace
 
 Result<std::vector<JsonValue>> filter_rows(std::vector<JsonValue> rows, const Fields& fields,
-                                      std::string_view filter) {
+                                           std::string_view filter) {
   if (filter.empty()) return rows;
   auto condition = parse_condition(fields, filter);
   if (!condition) return condition.error();
@@ -105,14 +106,16 @@ Result<std::vector<JsonValue>> filter_rows(std::vector<JsonValue> rows, const Fi
 }
 
 Result<std::vector<JsonValue>> sort_rows(std::vector<JsonValue> rows, const Fields& fields,
-                                    std::string_view key) {
+                                         std::string_view key) {
   if (key.empty()) return rows;
   const bool descending = key.front() == '-';
   if (descending) key.remove_prefix(1);
   auto field = find_field(fields, key);
   if (!field) return field.error();
   const std::string& name = (*field)->key;
-  const auto known = [&](const JsonValue& row) { return row.contains(name) && !row.at(name).is_null(); };
+  const auto known = [&](const JsonValue& row) {
+    return row.contains(name) && !row.at(name).is_null();
+  };
   std::stable_sort(rows.begin(), rows.end(), [&](const JsonValue& a, const JsonValue& b) {
     if (!known(a) || !known(b)) return known(a) && !known(b);
     return descending ? b.at(name) < a.at(name) : a.at(name) < b.at(name);

@@ -53,7 +53,8 @@ std::string shrink(std::vector<Column>& columns, std::size_t limit) {
   while (total_width(columns) > limit) {
     Column* longest = nullptr;
     for (Column& column : columns) {
-      if (column.right || column.width <= std::max(kTextMin, width_of(column.field->title))) continue;
+      if (column.right || column.width <= std::max(kTextMin, width_of(column.field->title)))
+        continue;
       if (longest == nullptr || column.width > longest->width) longest = &column;
     }
     if (longest != nullptr) {
@@ -92,8 +93,8 @@ std::string fit(std::string_view text, std::size_t width, bool utf8) {
   return out + (utf8 ? "…" : "~");
 }
 
-std::string render_table(const Fields& fields, std::span<const JsonValue> rows, const Terminal& terminal,
-                         const TableStyle& style) {
+std::string render_table(const Fields& fields, std::span<const JsonValue> rows,
+                         const Terminal& terminal, const TableStyle& style) {
   std::vector<Column> columns = columns_of(fields, rows, terminal, style.wide);
   const std::string gone = style.wide ? "" : shrink(columns, terminal.columns);
 
@@ -101,14 +102,15 @@ std::string render_table(const Fields& fields, std::span<const JsonValue> rows, 
   std::string line;
   for (const Column& column : columns) {
     const std::string title(column.field->title);
-    append_cell(line, title, toned(terminal, Tone::Bold, title), column, &column == &columns.back());
+    append_cell(line, title, toned(terminal, Tone::Bold, title), column,
+                &column == &columns.back());
   }
   out += line + "\n";
   for (std::size_t i = 0; i < rows.size(); ++i) {
     line.clear();
     for (const Column& column : columns) {
-      const std::string text = style.wide ? column.cells[i]
-                                          : fit(column.cells[i], column.width, terminal.utf8);
+      const std::string text =
+          style.wide ? column.cells[i] : fit(column.cells[i], column.width, terminal.utf8);
       const Tone tone = style.tone == nullptr ? Tone::Plain : style.tone(rows[i], *column.field);
       append_cell(line, text, toned(terminal, tone, text), column, &column == &columns.back());
     }

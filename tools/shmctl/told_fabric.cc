@@ -20,9 +20,11 @@ const Telling<FabricView>& fabric_telling() {
       {{"name", "", Kind::Text, Show::JsonOnly, "its name"}, [](const F& f) { return f.name; }},
       {{"state", "", Kind::Text, Show::JsonOnly, "starting, serving, draining or ended"},
        [](const F& f) { return f.state; }},
-      {{"read_via", "", Kind::Text, Show::JsonOnly, "who handed out the memory: supervisor or keeper"},
+      {{"read_via", "", Kind::Text, Show::JsonOnly,
+        "who handed out the memory: supervisor or keeper"},
        [](const F& f) { return f.read_via; }},
-      {{"supervisor_silence", "", Kind::Text, Show::JsonOnly, "why the supervisor did not, empty when it did"},
+      {{"supervisor_silence", "", Kind::Text, Show::JsonOnly,
+        "why the supervisor did not, empty when it did"},
        [](const F& f) { return f.supervisor_silence; }},
       {{"supervisor_pid", "", Kind::Id, Show::JsonOnly, "the last supervisor's process"},
        [](const F& f) { return f.supervisor.pid; }},
@@ -34,7 +36,8 @@ const Telling<FabricView>& fabric_telling() {
        [](const F& f) { return f.keeper.alive; }},
       {{"epoch", "", Kind::Count, Show::JsonOnly, "supervisors that have served this memory"},
        [](const F& f) { return f.epoch; }},
-      {{"create_time_ns", "", Kind::Id, Show::JsonOnly, "when the memory was made, nanoseconds since 1970"},
+      {{"create_time_ns", "", Kind::Id, Show::JsonOnly,
+        "when the memory was made, nanoseconds since 1970"},
        [](const F& f) { return f.create_time_ns; }},
       {{"abi_version", "", Kind::Id, Show::JsonOnly, "version of the shared layout"},
        [](const F& f) { return f.abi_version; }},
@@ -56,18 +59,22 @@ const Telling<FabricView>& fabric_telling() {
        [](const F& f) { return f.subscription_count; }},
       {{"ring_count", "", Kind::Count, Show::JsonOnly, "rings of their own and channels in use"},
        [](const F& f) { return f.ring_count; }},
-      {{"attach_count", "", Kind::Count, Show::JsonOnly, "attaches so far"}, [](const F& f) { return f.attach_count; }},
+      {{"attach_count", "", Kind::Count, Show::JsonOnly, "attaches so far"},
+       [](const F& f) { return f.attach_count; }},
       {{"detach_count", "", Kind::Count, Show::JsonOnly, "orderly ends so far"},
        [](const F& f) { return f.detach_count; }},
       {{"death_count", "", Kind::Count, Show::JsonOnly, "agents that died so far"},
        [](const F& f) { return f.death_count; }},
-      {{"recovered_messages", "", Kind::Count, Show::JsonOnly, "messages of the dead that were settled"},
+      {{"recovered_messages", "", Kind::Count, Show::JsonOnly,
+        "messages of the dead that were settled"},
        [](const F& f) { return f.recovered_messages; }},
       {{"recovered_chunks", "", Kind::Count, Show::JsonOnly, "chunks of the dead that were freed"},
        [](const F& f) { return f.recovered_chunks; }},
-      {{"completed_sends", "", Kind::Count, Show::JsonOnly, "half-done sends of the dead that were finished"},
+      {{"completed_sends", "", Kind::Count, Show::JsonOnly,
+        "half-done sends of the dead that were finished"},
        [](const F& f) { return f.completed_sends; }},
-      {{"corrupt_words", "", Kind::Count, Show::JsonOnly, "words out of bounds that the supervisor met"},
+      {{"corrupt_words", "", Kind::Count, Show::JsonOnly,
+        "words out of bounds that the supervisor met"},
        [](const F& f) { return f.corrupt_words; }},
   };
   return telling;
@@ -77,22 +84,27 @@ const Telling<TopicView>& topic_row_telling() {
   using T = TopicView;
   static const Telling<T> telling = {
       {{"name", "TOPIC", Kind::Text, Show::Table, "its name"}, [](const T& t) { return t.name; }},
-      {{"publisher_count", "PUB", Kind::Count, Show::Table, "agents that have it open for publishing"},
+      {{"publisher_count", "PUB", Kind::Count, Show::Table,
+        "agents that have it open for publishing"},
        [](const T& t) { return t.publishers.size(); }},
       {{"subscriber_count", "SUB", Kind::Count, Show::Table, "subscriptions"},
        [](const T& t) { return t.subscribers.size(); }},
-      {{"message_count", "MESSAGES", Kind::Count, Show::Table, "sends that reached a receiver, of attached publishers"},
+      {{"message_count", "MESSAGES", Kind::Count, Show::Table,
+        "sends that reached a receiver, of attached publishers"},
        [](const T& t) { return t.message_count; }},
-      {{"byte_count", "BYTES", Kind::Bytes, Show::Table, "their payload"}, [](const T& t) { return t.byte_count; }},
+      {{"byte_count", "BYTES", Kind::Bytes, Show::Table, "their payload"},
+       [](const T& t) { return t.byte_count; }},
       {{"full_count", "FULL", Kind::Count, Show::Table, "receivers not reached for want of room"},
        [](const T& t) { return t.full_count; }},
       {{"none_count", "NONE", Kind::Count, Show::Table, "sends while nobody subscribed"},
        [](const T& t) { return t.none_count; }},
-      {{"dropped_count", "DROP", Kind::Count, Show::Table, "given up to subscribers' overflow policies"},
+      {{"dropped_count", "DROP", Kind::Count, Show::Table,
+        "given up to subscribers' overflow policies"},
        [](const T& t) { return t.dropped_count; }},
       {{"last_publish_ns", "LAST", Kind::Duration, Show::Table, "age of the last send", true},
        [](const T& t) { return or_null(t.last_publish_ns); }},
-      {{"delivery_count", "DELIVERED", Kind::Count, Show::Wide, "receivers reached, summed over the sends"},
+      {{"delivery_count", "DELIVERED", Kind::Count, Show::Wide,
+        "receivers reached, summed over the sends"},
        [](const T& t) { return t.delivery_count; }},
       {{"id", "ID", Kind::Id, Show::Wide, "its number"}, [](const T& t) { return t.id; }},
       {{"publishers", "PUBLISHERS", Kind::List, Show::Wide, "who publishes"},
@@ -110,12 +122,15 @@ const Telling<TopicView>& topic_full_telling() {
     std::erase_if(full, [](const Told<T>& told) {
       return told.field.key == "publishers" || told.field.key == "subscribers";
     });
-    full.push_back({{"route_version", "", Kind::Count, Show::JsonOnly, "changes of its receivers so far"},
-                    [](const T& t) { return t.route_version; }});
-    full.push_back(told_rows<T, PublisherView>({"publishers", "", Kind::Rows, Show::JsonOnly, "who publishes"},
-                                               publisher_telling(), &T::publishers));
-    full.push_back(told_rows<T, SubscriptionView>({"subscribers", "", Kind::Rows, Show::JsonOnly, "who subscribes"},
-                                                  subscription_telling(), &T::subscribers));
+    full.push_back(
+        {{"route_version", "", Kind::Count, Show::JsonOnly, "changes of its receivers so far"},
+         [](const T& t) { return t.route_version; }});
+    full.push_back(
+        told_rows<T, PublisherView>({"publishers", "", Kind::Rows, Show::JsonOnly, "who publishes"},
+                                    publisher_telling(), &T::publishers));
+    full.push_back(told_rows<T, SubscriptionView>(
+        {"subscribers", "", Kind::Rows, Show::JsonOnly, "who subscribes"}, subscription_telling(),
+        &T::subscribers));
     return full;
   }();
   return telling;
@@ -124,8 +139,10 @@ const Telling<TopicView>& topic_full_telling() {
 const Telling<ClassOnNode>& segment_telling() {
   using C = ClassOnNode;
   static const Telling<C> telling = {
-      {{"node", "NODE", Kind::Id, Show::Table, "the fabric's node"}, [](const C& c) { return c.node.index; }},
-      {{"payload_bytes", "CHUNK", Kind::Bytes, Show::Table, "the largest payload of this size class"},
+      {{"node", "NODE", Kind::Id, Show::Table, "the fabric's node"},
+       [](const C& c) { return c.node.index; }},
+      {{"payload_bytes", "CHUNK", Kind::Bytes, Show::Table,
+        "the largest payload of this size class"},
        [](const C& c) { return c.size_class.payload_bytes; }},
       {{"chunks_total", "CHUNKS", Kind::Count, Show::Table, "chunks of the class"},
        [](const C& c) { return c.size_class.chunks_total; }},
@@ -138,7 +155,9 @@ const Telling<ClassOnNode>& segment_telling() {
       {{"used_ratio", "USED", Kind::Ratio, Show::Table, "loaned and held chunks among all"},
        [](const C& c) {
          const ClassView& k = c.size_class;
-         return k.chunks_total == 0 ? 0.0 : static_cast<double>(k.chunks_loaned + k.chunks_held) / k.chunks_total;
+         return k.chunks_total == 0
+                    ? 0.0
+                    : static_cast<double>(k.chunks_loaned + k.chunks_held) / k.chunks_total;
        }},
       {{"slabs_owned", "SLABS", Kind::Count, Show::Table, "slabs that an agent allocates from"},
        [](const C& c) { return c.size_class.slabs_owned; }},
@@ -148,9 +167,11 @@ const Telling<ClassOnNode>& segment_telling() {
        [](const C& c) { return c.size_class.stride_bytes; }},
       {{"segment_bytes", "SEGMENT", Kind::Bytes, Show::Wide, "the node's segment"},
        [](const C& c) { return c.node.segment_bytes; }},
-      {{"pages_asked", "ASKED", Kind::Text, Show::Wide, "pages asked for: small, transparent or huge"},
+      {{"pages_asked", "ASKED", Kind::Text, Show::Wide,
+        "pages asked for: small, transparent or huge"},
        [](const C& c) { return c.node.pages_asked; }},
-      {{"pages_got", "GOT", Kind::Text, Show::Wide, "pages got"}, [](const C& c) { return c.node.pages_got; }},
+      {{"pages_got", "GOT", Kind::Text, Show::Wide, "pages got"},
+       [](const C& c) { return c.node.pages_got; }},
       {{"numa_node", "NUMA", Kind::Id, Show::Wide, "the kernel's number of the node"},
        [](const C& c) { return c.node.numa_node; }},
       {{"bound", "BOUND", Kind::Flag, Show::Wide, "the kernel keeps its pages on that node"},

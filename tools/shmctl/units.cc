@@ -86,7 +86,7 @@ std::string count_text(double count) {
 
 std::string ratio_text(double ratio) {
   char text[32];
-  std::snprintf(text, sizeof text, "%.1f %%", ratio * 100);
+  std::snprintf(text, sizeof text, ratio < 0.0995 ? "%.1f %%" : "%.0f %%", ratio * 100);
   return text;
 }
 

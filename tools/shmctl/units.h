@@ -19,7 +19,7 @@ std::string bytes_text(uint64_t bytes);
 // "950", "12.3 k", "4.56 M": at most three figures that count.
 std::string count_text(double count);
 
-// "0.0 %", "99.5 %".
+// "0.0 %", "4.2 %", "46 %".
 std::string ratio_text(double ratio);
 
 // A cell of a table for `value`, which is a field of `kind`. Null: "-".

@@ -39,7 +39,11 @@ Result<uint64_t> Command::duration(std::string_view flag, uint64_t otherwise_ns)
 }
 
 Error usage_error(std::string what, std::string fix) {
-  return {.code = Errc::Usage, .sys_errno = 0, .what = std::move(what), .why = "", .fix = std::move(fix)};
+  return {.code = Errc::Usage,
+          .sys_errno = 0,
+          .what = std::move(what),
+          .why = "",
+          .fix = std::move(fix)};
 }
 
 }  // namespace ripstop::shmctl

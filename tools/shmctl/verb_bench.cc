@@ -52,7 +52,9 @@ JsonValue one_way_ns(const BenchFacts& facts, double share) {
 }
 
 double per_second(uint64_t count, const BenchFacts& facts) {
-  return facts.result.duration_ns == 0 ? 0 : static_cast<double>(count) * 1e9 / static_cast<double>(facts.result.duration_ns);
+  return facts.result.duration_ns == 0
+             ? 0
+             : static_cast<double>(count) * 1e9 / static_cast<double>(facts.result.duration_ns);
 }
 
 std::string wait_text(Wait wait) {
@@ -62,25 +64,32 @@ std::string wait_text(Wait wait) {
 const Telling<BenchFacts>& telling() {
   using B = BenchFacts;
   static const Telling<B> list = {
-      {{"kind", "", Kind::Text, Show::JsonOnly, "pingpong, throughput or fanout"}, [](const B& b) { return b.plan.kind; }},
+      {{"kind", "", Kind::Text, Show::JsonOnly, "pingpong, throughput or fanout"},
+       [](const B& b) { return b.plan.kind; }},
       {{"transport", "", Kind::Text, Show::JsonOnly, "topic or channel"},
        [](const B& b) { return b.plan.channel ? "channel" : "topic"; }},
-      {{"wait", "", Kind::Text, Show::JsonOnly, "adaptive, spin or sleep"}, [](const B& b) { return wait_text(b.plan.wait); }},
-      {{"payload_bytes", "", Kind::Bytes, Show::JsonOnly, "of each message, written and read whole"},
+      {{"wait", "", Kind::Text, Show::JsonOnly, "adaptive, spin or sleep"},
+       [](const B& b) { return wait_text(b.plan.wait); }},
+      {{"payload_bytes", "", Kind::Bytes, Show::JsonOnly,
+        "of each message, written and read whole"},
        [](const B& b) { return b.plan.payload_bytes; }},
       {{"receiver_count", "", Kind::Count, Show::JsonOnly, "receiving processes"},
        [](const B& b) { return b.plan.receiver_count; }},
-      {{"duration_ns", "", Kind::Duration, Show::JsonOnly, "measured"}, [](const B& b) { return b.result.duration_ns; }},
+      {{"duration_ns", "", Kind::Duration, Show::JsonOnly, "measured"},
+       [](const B& b) { return b.result.duration_ns; }},
       {{"message_count", "", Kind::Count, Show::JsonOnly, "round trips, or messages published"},
        [](const B& b) { return b.result.message_count; }},
       {{"messages_per_s", "", Kind::Rate, Show::JsonOnly, "of these a second"},
        [](const B& b) { return per_second(b.result.message_count, b); }},
-      {{"deliveries_per_s", "", Kind::Rate, Show::JsonOnly, "messages taken and read a second, over all receivers"},
+      {{"deliveries_per_s", "", Kind::Rate, Show::JsonOnly,
+        "messages taken and read a second, over all receivers"},
        [](const B& b) { return per_second(b.result.delivery_count, b); }},
       {{"p50_ns", "", Kind::Duration, Show::JsonOnly, "one way: half the median round trip", true},
        [](const B& b) { return one_way_ns(b, 0.5); }},
-      {{"p95_ns", "", Kind::Duration, Show::JsonOnly, "95th percentile", true}, [](const B& b) { return one_way_ns(b, 0.95); }},
-      {{"p99_ns", "", Kind::Duration, Show::JsonOnly, "99th percentile", true}, [](const B& b) { return one_way_ns(b, 0.99); }},
+      {{"p95_ns", "", Kind::Duration, Show::JsonOnly, "95th percentile", true},
+       [](const B& b) { return one_way_ns(b, 0.95); }},
+      {{"p99_ns", "", Kind::Duration, Show::JsonOnly, "99th percentile", true},
+       [](const B& b) { return one_way_ns(b, 0.99); }},
       {{"p999_ns", "", Kind::Duration, Show::JsonOnly, "99.9th percentile", true},
        [](const B& b) { return one_way_ns(b, 0.999); }},
   };
@@ -90,10 +99,13 @@ const Telling<BenchFacts>& telling() {
 const Telling<HostFacts>& host_telling() {
   using H = HostFacts;
   static const Telling<H> list = {
-      {{"kernel", "", Kind::Text, Show::JsonOnly, "system and release"}, [](const H& h) { return h.kernel; }},
+      {{"kernel", "", Kind::Text, Show::JsonOnly, "system and release"},
+       [](const H& h) { return h.kernel; }},
       {{"cpu", "", Kind::Text, Show::JsonOnly, "its model"}, [](const H& h) { return h.cpu; }},
-      {{"core_count", "", Kind::Count, Show::JsonOnly, "processors"}, [](const H& h) { return h.core_count; }},
-      {{"load_1min", "", Kind::Rate, Show::JsonOnly, "load before the run"}, [](const H& h) { return h.load_1min; }},
+      {{"core_count", "", Kind::Count, Show::JsonOnly, "processors"},
+       [](const H& h) { return h.core_count; }},
+      {{"load_1min", "", Kind::Rate, Show::JsonOnly, "load before the run"},
+       [](const H& h) { return h.load_1min; }},
   };
   return list;
 }
@@ -109,7 +121,8 @@ Result<BenchPlan> plan_of(const Command& command) {
   plan.payload_bytes = static_cast<uint32_t>(*bytes);
   const auto receivers = command.number("receivers", plan.kind == "fanout" ? 4 : 1, 1, 256);
   if (!receivers) return receivers.error();
-  if (command.has("receivers") && plan.kind != "fanout") return usage_error("--receivers is for fanout");
+  if (command.has("receivers") && plan.kind != "fanout")
+    return usage_error("--receivers is for fanout");
   plan.receiver_count = static_cast<uint32_t>(*receivers);
   const auto duration = command.duration("duration", plan.duration_ns);
   if (!duration) return duration.error();
@@ -118,30 +131,38 @@ Result<BenchPlan> plan_of(const Command& command) {
   const std::string wait = command.text("wait", "adaptive");
   plan.wait = wait == "spin" ? Wait::Spin : wait == "sleep" ? Wait::Sleep : Wait::Adaptive;
   plan.channel = command.has("channel");
-  if (plan.channel && plan.kind != "pingpong") return usage_error("--channel is for pingpong: a channel has one receiver");
+  if (plan.channel && plan.kind != "pingpong")
+    return usage_error("--channel is for pingpong: a channel has one receiver");
   return plan;
 }
 
 void print_words(const Command& command, const BenchFacts& facts, const HostFacts& host) {
   const bool utf8 = command.settings.terminal.utf8;
   std::printf("%s over a %s, %s, %u receiver%s, %s, %s\n", facts.plan.kind.c_str(),
-              facts.plan.channel ? "channel" : "topic", bytes_text(facts.plan.payload_bytes).c_str(),
-              facts.plan.receiver_count, facts.plan.receiver_count == 1 ? "" : "s", wait_text(facts.plan.wait).c_str(),
+              facts.plan.channel ? "channel" : "topic",
+              bytes_text(facts.plan.payload_bytes).c_str(), facts.plan.receiver_count,
+              facts.plan.receiver_count == 1 ? "" : "s", wait_text(facts.plan.wait).c_str(),
               duration_text(facts.result.duration_ns, utf8).c_str());
   if (!facts.result.round_trips_ns.empty()) {
-    const auto text = [&](double share) { return duration_text(one_way_ns(facts, share).get<uint64_t>(), utf8); };
-    std::printf("  one way     p50 %s   p95 %s   p99 %s   p99.9 %s\n", text(0.5).c_str(), text(0.95).c_str(),
-                text(0.99).c_str(), text(0.999).c_str());
-    std::printf("  trips       %s/s\n", count_text(std::round(per_second(facts.result.message_count, facts))).c_str());
+    const auto text = [&](double share) {
+      return duration_text(one_way_ns(facts, share).get<uint64_t>(), utf8);
+    };
+    std::printf("  one way     p50 %s   p95 %s   p99 %s   p99.9 %s\n", text(0.5).c_str(),
+                text(0.95).c_str(), text(0.99).c_str(), text(0.999).c_str());
+    std::printf("  trips       %s/s\n",
+                count_text(std::round(per_second(facts.result.message_count, facts))).c_str());
   } else {
-    std::printf("  published   %s/s\n", count_text(std::round(per_second(facts.result.message_count, facts))).c_str());
+    std::printf("  published   %s/s\n",
+                count_text(std::round(per_second(facts.result.message_count, facts))).c_str());
     std::printf("  delivered   %s/s, taken and read whole\n",
                 count_text(std::round(per_second(facts.result.delivery_count, facts))).c_str());
-    const double missing = static_cast<double>(facts.result.message_count) * facts.plan.receiver_count -
-                           static_cast<double>(facts.result.delivery_count);
+    const double missing =
+        static_cast<double>(facts.result.message_count) * facts.plan.receiver_count -
+        static_cast<double>(facts.result.delivery_count);
     std::printf("  missing     %s\n", count_text(missing).c_str());
   }
-  std::printf("  host        %s, %u cores, load %.2f\n", host.cpu.c_str(), host.core_count, host.load_1min);
+  std::printf("  host        %s, %u cores, load %.2f\n", host.cpu.c_str(), host.core_count,
+              host.load_1min);
 }
 
 int run(const Command& command) {
@@ -176,18 +197,29 @@ const Verb& verb_bench() {
   static const Verb verb = {
       .name = "bench",
       .summary = "Measure this fabric with real processes: pingpong, throughput or fanout",
-      .detail = "Payloads are written whole and read whole. pingpong gives percentiles of half a round trip; the other "
-                "two what receivers took and read a second. perf/compare puts such figures beside other systems'.",
+      .detail =
+          "Payloads are written whole and read whole. pingpong gives percentiles of half a round "
+          "trip; the other "
+          "two what receivers took and read a second. perf/compare puts such figures beside other "
+          "systems'.",
       .access = Access::Attaches,
       .lists = false,
-      .arguments = {{"KIND", "pingpong, throughput or fanout", false, Names::Choice, {"pingpong", "throughput", "fanout"}}},
+      .arguments = {{"KIND",
+                     "pingpong, throughput or fanout",
+                     false,
+                     Names::Choice,
+                     {"pingpong", "throughput", "fanout"}}},
       .flags = {{"-s,--size", "BYTES", "of a payload; 64"},
                 {"-d,--duration", "TIME", "how long; 2s"},
-                {"-w,--wait", "HOW", "how both sides wait: adaptive, spin or sleep", {"adaptive", "spin", "sleep"}},
+                {"-w,--wait",
+                 "HOW",
+                 "how both sides wait: adaptive, spin or sleep",
+                 {"adaptive", "spin", "sleep"}},
                 {"-r,--receivers", "N", "fanout: receiving processes; 4"},
                 {"-c,--channel", "", "pingpong: over channels instead of topics"}},
       .fields = answer_fields(),
-      .examples = {"shmctl bench pingpong --wait spin", "shmctl bench throughput --size 1M", "shmctl bench fanout -r 8 --json"},
+      .examples = {"shmctl bench pingpong --wait spin", "shmctl bench throughput --size 1M",
+                   "shmctl bench fanout -r 8 --json"},
       .run = run,
   };
   return verb;

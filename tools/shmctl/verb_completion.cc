@@ -47,17 +47,21 @@ std::string source_of(const Argument& argument) {
 }
 
 void print_bash() {
-  std::printf("# bash completion of shmctl: source it, or install it as \"shmctl\" among bash-completion's.\n"
-              "_shmctl() {\n"
-              "  local word=\"${COMP_WORDS[COMP_CWORD]}\" before=\"${COMP_WORDS[COMP_CWORD-1]}\" verb= place=0 i\n"
-              "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
-              "    case \"${COMP_WORDS[i]}\" in\n"
-              "      -*) ;;\n"
-              "      *) if [[ -z $verb ]]; then verb=\"${COMP_WORDS[i]}\"; else place=$((place + 1)); fi ;;\n"
-              "    esac\n"
-              "  done\n"
-              "  COMPREPLY=()\n"
-              "  case \"$before\" in\n");
+  std::printf(
+      "# bash completion of shmctl: source it, or install it as \"shmctl\" among "
+      "bash-completion's.\n"
+      "_shmctl() {\n"
+      "  local word=\"${COMP_WORDS[COMP_CWORD]}\" before=\"${COMP_WORDS[COMP_CWORD-1]}\" verb= "
+      "place=0 i\n"
+      "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
+      "    case \"${COMP_WORDS[i]}\" in\n"
+      "      -*) ;;\n"
+      "      *) if [[ -z $verb ]]; then verb=\"${COMP_WORDS[i]}\"; else place=$((place + 1)); fi "
+      ";;\n"
+      "    esac\n"
+      "  done\n"
+      "  COMPREPLY=()\n"
+      "  case \"$before\" in\n");
   for (const Flag& flag : global_flags()) {
     if (flag.choices.empty()) continue;
     std::string names(flag.name);
@@ -65,17 +69,23 @@ void print_bash() {
     std::printf("    %s) COMPREPLY=($(compgen -W \"%s\" -- \"$word\")); return ;;\n", names.c_str(),
                 joined(flag.choices).c_str());
   }
-  std::printf("  esac\n"
-              "  if [[ -z $verb ]]; then COMPREPLY=($(compgen -W \"%s --help --version\" -- \"$word\")); return; fi\n"
-              "  case \"$verb\" in\n", all_verbs().c_str());
+  std::printf(
+      "  esac\n"
+      "  if [[ -z $verb ]]; then COMPREPLY=($(compgen -W \"%s --help --version\" -- \"$word\")); "
+      "return; fi\n"
+      "  case \"$verb\" in\n",
+      all_verbs().c_str());
   for (const Verb* verb : verb_table()) {
-    std::printf("    %s)\n      if [[ $word == -* ]]; then COMPREPLY=($(compgen -W \"%s\" -- \"$word\")); return; fi\n",
-                std::string(verb->name).c_str(), words_of_flags(*verb).c_str());
+    std::printf(
+        "    %s)\n      if [[ $word == -* ]]; then COMPREPLY=($(compgen -W \"%s\" -- \"$word\")); "
+        "return; fi\n",
+        std::string(verb->name).c_str(), words_of_flags(*verb).c_str());
     for (std::size_t i = 0; i < verb->arguments.size(); ++i) {
       const std::string source = source_of(verb->arguments[i]);
       if (source.empty()) continue;
-      std::printf("      if ((place == %zu)); then COMPREPLY=($(compgen -W \"$(%s)\" -- \"$word\")); fi\n", i,
-                  source.c_str());
+      std::printf(
+          "      if ((place == %zu)); then COMPREPLY=($(compgen -W \"$(%s)\" -- \"$word\")); fi\n",
+          i, source.c_str());
     }
     std::printf("      ;;\n");
   }
@@ -92,7 +102,8 @@ std::string in_quotes(std::string_view text) {
 std::string zsh_spec(std::string_view name, const Flag& flag) {
   std::string meaning(flag.meaning);
   for (const char c : {'[', ']', ':'}) {
-    for (std::size_t at = 0; (at = meaning.find(c, at)) != std::string::npos; at += 2) meaning.insert(at, 1, '\\');
+    for (std::size_t at = 0; (at = meaning.find(c, at)) != std::string::npos; at += 2)
+      meaning.insert(at, 1, '\\');
   }
   std::string spec = std::string(name) + "[" + meaning + "]";
   if (flag.value.empty()) return in_quotes(spec);
@@ -102,25 +113,31 @@ std::string zsh_spec(std::string_view name, const Flag& flag) {
 }
 
 void print_zsh() {
-  std::printf("#compdef shmctl\n# zsh completion of shmctl: install it as \"_shmctl\" in a directory of $fpath.\n"
-              "_shmctl() {\n  local -a verbs\n  verbs=(\n");
+  std::printf(
+      "#compdef shmctl\n# zsh completion of shmctl: install it as \"_shmctl\" in a directory of "
+      "$fpath.\n"
+      "_shmctl() {\n  local -a verbs\n  verbs=(\n");
   for (const Verb* verb : verb_table()) {
-    std::printf("    %s\n", in_quotes(std::string(verb->name) + ":" + std::string(verb->summary)).c_str());
+    std::printf("    %s\n",
+                in_quotes(std::string(verb->name) + ":" + std::string(verb->summary)).c_str());
   }
-  std::printf("  )\n  if (( CURRENT == 2 )); then _describe verb verbs; return; fi\n"
-              "  local verb=$words[2]\n  shift words\n  (( CURRENT-- ))\n  case $verb in\n");
+  std::printf(
+      "  )\n  if (( CURRENT == 2 )); then _describe verb verbs; return; fi\n"
+      "  local verb=$words[2]\n  shift words\n  (( CURRENT-- ))\n  case $verb in\n");
   for (const Verb* verb : verb_table()) {
     std::printf("    %s)\n      _arguments", std::string(verb->name).c_str());
     for (const Flag& flag : flags_of(*verb)) {
       const std::string names(flag.name);
       const std::size_t comma = names.find(',');
-      if (comma != std::string::npos) std::printf(" \\\n        %s", zsh_spec(names.substr(0, comma), flag).c_str());
+      if (comma != std::string::npos)
+        std::printf(" \\\n        %s", zsh_spec(names.substr(0, comma), flag).c_str());
       std::printf(" \\\n        %s", zsh_spec(long_name(flag), flag).c_str());
     }
     for (const Argument& argument : verb->arguments) {
       const std::string source = source_of(argument);
       const std::string action = source.empty() ? "_files" : "( $(" + source + ") )";
-      std::printf(" \\\n        %s", in_quotes(":" + std::string(argument.name) + ":" + action).c_str());
+      std::printf(" \\\n        %s",
+                  in_quotes(":" + std::string(argument.name) + ":" + action).c_str());
     }
     std::printf("\n      ;;\n");
   }
@@ -128,13 +145,17 @@ void print_zsh() {
 }
 
 void print_fish() {
-  std::printf("# fish completion of shmctl: install it as shmctl.fish among fish's completions.\ncomplete -c shmctl -f\n");
+  std::printf(
+      "# fish completion of shmctl: install it as shmctl.fish among fish's completions.\ncomplete "
+      "-c shmctl -f\n");
   for (const Verb* verb : verb_table()) {
     const std::string name(verb->name);
-    std::printf("complete -c shmctl -n __fish_use_subcommand -a %s -d %s\n", name.c_str(), in_quotes(verb->summary).c_str());
+    std::printf("complete -c shmctl -n __fish_use_subcommand -a %s -d %s\n", name.c_str(),
+                in_quotes(verb->summary).c_str());
     for (const Flag& flag : flags_of(*verb)) {
       const std::size_t comma = flag.name.find(',');
-      std::printf("complete -c shmctl -n '__fish_seen_subcommand_from %s' -l %s", name.c_str(), bare_name(flag).c_str());
+      std::printf("complete -c shmctl -n '__fish_seen_subcommand_from %s' -l %s", name.c_str(),
+                  bare_name(flag).c_str());
       if (comma == 2) std::printf(" -s %c", flag.name[1]);
       if (!flag.value.empty()) std::printf(" -r");
       if (!flag.choices.empty()) std::printf(" -a %s", in_quotes(joined(flag.choices)).c_str());

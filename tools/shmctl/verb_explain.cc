@@ -15,13 +15,18 @@ using base::ErrorEntry;
 const Telling<ErrorEntry>& telling() {
   using E = ErrorEntry;
   static const Telling<E> list = {
-      {{"code", "CODE", Kind::Text, Show::Table, "as it is printed"}, [](const E& e) { return error_code_text(e.code); }},
-      {{"name", "NAME", Kind::Text, Show::Table, "as ripstop::Errc has it"}, [](const E& e) { return e.name; }},
+      {{"code", "CODE", Kind::Text, Show::Table, "as it is printed"},
+       [](const E& e) { return error_code_text(e.code); }},
+      {{"name", "NAME", Kind::Text, Show::Table, "as ripstop::Errc has it"},
+       [](const E& e) { return e.name; }},
       {{"exit_status", "EXIT", Kind::Id, Show::Table, "of a program that ends with it"},
        [](const E& e) { return e.exit_status; }},
-      {{"meaning", "MEANING", Kind::Text, Show::Table, "in one line"}, [](const E& e) { return e.meaning; }},
-      {{"causes", "", Kind::Text, Show::JsonOnly, "what brings it about"}, [](const E& e) { return e.causes; }},
-      {{"remedy", "", Kind::Text, Show::JsonOnly, "what to do"}, [](const E& e) { return e.remedy; }},
+      {{"meaning", "MEANING", Kind::Text, Show::Table, "in one line"},
+       [](const E& e) { return e.meaning; }},
+      {{"causes", "", Kind::Text, Show::JsonOnly, "what brings it about"},
+       [](const E& e) { return e.causes; }},
+      {{"remedy", "", Kind::Text, Show::JsonOnly, "what to do"},
+       [](const E& e) { return e.remedy; }},
   };
   return list;
 }
@@ -43,14 +48,17 @@ Error unknown_code(const std::string& text) {
     names.push_back(error_code_text(entry.code));
   }
   const std::string near = did_you_mean(nearest_names(text, names));
-  return {.code = Errc::NotFound, .what = "there is no error code '" + text + "'", .why = "",
+  return {.code = Errc::NotFound,
+          .what = "there is no error code '" + text + "'",
+          .why = "",
           .fix = near.empty() ? "shmctl explain" : near};
 }
 
 int run(const Command& command) {
   if (command.arguments.empty()) {
     Listing listing;
-    for (const ErrorEntry& entry : base::error_catalog()) listing.rows.push_back(row_of(telling(), entry));
+    for (const ErrorEntry& entry : base::error_catalog())
+      listing.rows.push_back(row_of(telling(), entry));
     return print_listing(command, std::move(listing));
   }
   const ErrorEntry* entry = base::find_error(std::string_view(command.arguments[0]));
@@ -60,8 +68,9 @@ int run(const Command& command) {
     listing.rows.push_back(row_of(telling(), *entry));
     return print_listing(command, std::move(listing));
   }
-  std::printf("%s %s  (exit status %d)\n%s.\n", error_code_text(entry->code).c_str(), std::string(entry->name).c_str(),
-              entry->exit_status, std::string(entry->meaning).c_str());
+  std::printf("%s %s  (exit status %d)\n%s.\n", error_code_text(entry->code).c_str(),
+              std::string(entry->name).c_str(), entry->exit_status,
+              std::string(entry->meaning).c_str());
   print_block("causes", entry->causes);
   print_block("what to do", entry->remedy);
   return 0;

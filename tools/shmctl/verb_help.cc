@@ -40,44 +40,54 @@ void print_flags(const char* title, const std::vector<Flag>& flags) {
 std::string synopsis(const Verb& verb) {
   std::string text = "shmctl " + std::string(verb.name);
   for (const Argument& argument : verb.arguments) {
-    text += argument.optional ? " [" + std::string(argument.name) + "]" : " " + std::string(argument.name);
+    text += argument.optional ? " [" + std::string(argument.name) + "]"
+                              : " " + std::string(argument.name);
   }
   return text + (flags_of(verb).empty() ? "" : " [flags]");
 }
 
 void print_verb(const Verb& verb) {
-  std::printf("%s\n\n%s", synopsis(verb).c_str(), wrapped(std::string(verb.summary) + ".", kWidth, 0).c_str());
+  std::printf("%s\n\n%s", synopsis(verb).c_str(),
+              wrapped(std::string(verb.summary) + ".", kWidth, 0).c_str());
   if (!verb.detail.empty()) std::printf("\n%s", wrapped(verb.detail, kWidth, 0).c_str());
   if (!verb.arguments.empty()) {
     std::printf("\narguments\n");
-    for (const Argument& argument : verb.arguments) print_pair(std::string(argument.name), argument.meaning, 26);
+    for (const Argument& argument : verb.arguments)
+      print_pair(std::string(argument.name), argument.meaning, 26);
   }
   std::vector<Flag> own = verb.flags;
   if (verb.lists) own.insert(own.end(), listing_flags().begin(), listing_flags().end());
   print_flags("flags", own);
   const std::vector<Flag> all = flags_of(verb);
-  print_flags("flags of every verb", {all.begin() + static_cast<std::ptrdiff_t>(own.size()), all.end()});
+  print_flags("flags of every verb",
+              {all.begin() + static_cast<std::ptrdiff_t>(own.size()), all.end()});
   if (!verb.examples.empty()) {
     std::printf("\nexamples\n");
-    for (const std::string_view example : verb.examples) std::printf("  %s\n", std::string(example).c_str());
+    for (const std::string_view example : verb.examples)
+      std::printf("  %s\n", std::string(example).c_str());
   }
-  if (!verb.fields.empty()) std::printf("\nIts JSON: shmctl schema %s\n", std::string(verb.name).c_str());
+  if (!verb.fields.empty())
+    std::printf("\nIts JSON: shmctl schema %s\n", std::string(verb.name).c_str());
 }
 
 void print_all() {
-  std::printf("shmctl looks at a Ripstop fabric, and lets a person speak in it.\n\nshmctl [VERB] [flags]\n");
+  std::printf(
+      "shmctl looks at a Ripstop fabric, and lets a person speak in it.\n\nshmctl [VERB] "
+      "[flags]\n");
   for (const Verb* verb : verb_table()) {
     std::string left(verb->name);
     for (const Argument& argument : verb->arguments) {
-      left += argument.optional ? " [" + std::string(argument.name) + "]" : " " + std::string(argument.name);
+      left += argument.optional ? " [" + std::string(argument.name) + "]"
+                                : " " + std::string(argument.name);
     }
     if (verb == verb_table().front()) std::printf("\nverbs\n");
     print_pair(left, verb->summary, 20);
   }
   print_flags("flags of every verb", global_flags());
-  std::printf("\nMore: shmctl VERB --help.  Exit status: 0 ok, 1 failed, 2 usage, 3 not found,\n"
-              "4 timeout, 5 no supervisor, 6 denied, 7 refused by pressure, 8 version mismatch,\n"
-              "130 interrupted.  Errors have a code: shmctl explain RS-0107.\n");
+  std::printf(
+      "\nMore: shmctl VERB --help.  Exit status: 0 ok, 1 failed, 2 usage, 3 not found,\n"
+      "4 timeout, 5 no supervisor, 6 denied, 7 refused by pressure, 8 version mismatch,\n"
+      "130 interrupted.  Errors have a code: shmctl explain RS-0107.\n");
 }
 
 int run(const Command& command) {
@@ -88,7 +98,9 @@ int run(const Command& command) {
   const Verb* verb = find_verb(command.arguments[0]);
   if (verb == nullptr) {
     const std::string near = did_you_mean(nearest_names(command.arguments[0], verb_names()));
-    return exit_code({.code = Errc::UnknownVerb, .what = "there is no verb '" + command.arguments[0] + "'", .why = "",
+    return exit_code({.code = Errc::UnknownVerb,
+                      .what = "there is no verb '" + command.arguments[0] + "'",
+                      .why = "",
                       .fix = near.empty() ? "shmctl help" : near});
   }
   print_verb(*verb);

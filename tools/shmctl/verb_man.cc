@@ -29,7 +29,9 @@ std::string plain(std::string_view text) {
 }
 
 // A word that stands as an argument of a macro: never a macro itself, never split.
-std::string word(std::string_view text) { return "\"" + ("\\&" + plain(text)) + "\""; }
+std::string word(std::string_view text) {
+  return "\"" + ("\\&" + plain(text)) + "\"";
+}
 
 // Sentences begin lines, as mdoc wants them.
 void print_text(std::string_view text) {
@@ -71,7 +73,10 @@ void print_fields(const Verb& verb) {
     if (field.key.find_first_of(".[") != std::string::npos) continue;
     std::printf(".It %s\n%s%s\n", word(field.key).c_str(), plain(field.meaning).c_str(),
                 field.title.empty() || field.show == Show::JsonOnly
-                    ? "" : (" (" + std::string(field.show == Show::Wide ? "wide: " : "") + plain(field.title) + ")").c_str());
+                    ? ""
+                    : (" (" + std::string(field.show == Show::Wide ? "wide: " : "") +
+                       plain(field.title) + ")")
+                          .c_str());
   }
   std::printf(".El\n");
 }
@@ -91,10 +96,15 @@ void print_exit_status() {
   static constexpr struct {
     int status;
     const char* meaning;
-  } kStatuses[] = {{0, "All went well."}, {1, "It failed."}, {2, "The command was not understood."},
-                   {3, "There is nothing of that name, or nobody subscribes."}, {4, "The time was over."},
-                   {5, "Neither supervisor nor keeper answers."}, {6, "This user is not let in."},
-                   {7, "Refused by pressure: a lane or a pool is full."}, {8, "The versions do not match."},
+  } kStatuses[] = {{0, "All went well."},
+                   {1, "It failed."},
+                   {2, "The command was not understood."},
+                   {3, "There is nothing of that name, or nobody subscribes."},
+                   {4, "The time was over."},
+                   {5, "Neither supervisor nor keeper answers."},
+                   {6, "This user is not let in."},
+                   {7, "Refused by pressure: a lane or a pool is full."},
+                   {8, "The versions do not match."},
                    {130, "Interrupted."}};
   std::printf(".Sh EXIT STATUS\n.Bl -tag -width Ds -compact\n");
   for (const auto& s : kStatuses) std::printf(".It %d\n%s\n", s.status, s.meaning);
@@ -102,32 +112,39 @@ void print_exit_status() {
 }
 
 int run(const Command&) {
-  std::printf(".Dd November 23, 2026\n.Dt SHMCTL 1\n.Os\n.Sh NAME\n.Nm shmctl\n"
-              ".Nd look at a Ripstop fabric, and speak in it\n"
-              ".Sh SYNOPSIS\n.Nm shmctl\n.Op Ar verb\n.Op Ar argument ...\n.Op Ar flag ...\n"
-              ".Sh DESCRIPTION\n.Nm\nlooks at the shared memory of a fabric: who is attached, what waits,\n"
-              "what is full.\nReading costs the watched nothing and works with the supervisor dead or\n"
-              "hung: the keeper hands out the memory, read\\-only.\nWithout a verb it does what\n.Cm status\ndoes.\n.Pp\nFlags of every verb:\n");
+  std::printf(
+      ".Dd November 23, 2026\n.Dt SHMCTL 1\n.Os\n.Sh NAME\n.Nm shmctl\n"
+      ".Nd look at a Ripstop fabric, and speak in it\n"
+      ".Sh SYNOPSIS\n.Nm shmctl\n.Op Ar verb\n.Op Ar argument ...\n.Op Ar flag ...\n"
+      ".Sh DESCRIPTION\n.Nm\nlooks at the shared memory of a fabric: who is attached, what waits,\n"
+      "what is full.\nReading costs the watched nothing and works with the supervisor dead or\n"
+      "hung: the keeper hands out the memory, read\\-only.\nWithout a verb it does what\n.Cm "
+      "status\ndoes.\n.Pp\nFlags of every verb:\n");
   print_flags(global_flags());
   std::printf(".Pp\nFlags of verbs that list:\n");
   print_flags(listing_flags());
   std::printf(".Pp\nThe verbs are:\n.Bl -tag -width Ds\n");
   for (const Verb* verb : verb_table()) print_verb(*verb);
-  std::printf(".El\n.Pp\nJSON answers bear a version,\n.Ql v ,\nand base units in their keys.\n"
-              "Their schema:\n.Nm\n.Cm schema .\n");
-  std::printf(".Sh ENVIRONMENT\n.Bl -tag -width Ds\n"
-              ".It Ev RIPSTOP_FABRIC\nThe fabric, when none is named.\n"
-              ".It Ev XDG_RUNTIME_DIR\nSockets lie below it, in\n.Pa ripstop/ ;\nelse in\n.Pa /run/ripstop/ .\n"
-              ".It Ev NO_COLOR\nNo colours, when it is not empty.\n"
-              ".It Ev COLUMNS\nThe width of tables outside a terminal; 80 else.\n.El\n");
+  std::printf(
+      ".El\n.Pp\nJSON answers bear a version,\n.Ql v ,\nand base units in their keys.\n"
+      "Their schema:\n.Nm\n.Cm schema .\n");
+  std::printf(
+      ".Sh ENVIRONMENT\n.Bl -tag -width Ds\n"
+      ".It Ev RIPSTOP_FABRIC\nThe fabric, when none is named.\n"
+      ".It Ev XDG_RUNTIME_DIR\nSockets lie below it, in\n.Pa ripstop/ ;\nelse in\n.Pa "
+      "/run/ripstop/ .\n"
+      ".It Ev NO_COLOR\nNo colours, when it is not empty.\n"
+      ".It Ev COLUMNS\nThe width of tables outside a terminal; 80 else.\n.El\n");
   print_exit_status();
   std::printf(".Sh EXAMPLES\n.Bd -literal\n");
   for (const Verb* verb : verb_table()) {
-    for (const std::string_view example : verb->examples) std::printf("%s\n", plain(example).c_str());
+    for (const std::string_view example : verb->examples)
+      std::printf("%s\n", plain(example).c_str());
   }
   std::printf(".Ed\n.Sh DIAGNOSTICS\nErrors bear a code and what to do.\n.Bl -tag -width Ds\n");
   for (const base::ErrorEntry& entry : base::error_catalog()) {
-    std::printf(".It %s\n%s.\n", word(error_code_text(entry.code) + " " + std::string(entry.name)).c_str(),
+    std::printf(".It %s\n%s.\n",
+                word(error_code_text(entry.code) + " " + std::string(entry.name)).c_str(),
                 plain(entry.meaning).c_str());
   }
   std::printf(".El\n");

@@ -1,17 +1,13 @@
 // The words keep to what is known: a message is delivered when it lies in a receiver's inbox; whether
 // it was taken is not known here.
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
-#include <iostream>
-#include <iterator>
 
 #include "shmctl/door.h"
 #include "shmctl/interrupt.h"
 #include "shmctl/listing.h"
 #include "shmctl/nearest_name.h"
+#include "shmctl/payloads.h"
 #include "shmctl/told.h"
 #include "shmctl/units.h"
 #include "shmctl/verb_table.h"
@@ -38,12 +34,15 @@ struct Tally {
 
 const Telling<Tally>& telling() {
   static const Telling<Tally> list = {
-      {{"topic", "", Kind::Text, Show::JsonOnly, "the topic"}, [](const Tally& t) { return t.topic; }},
+      {{"topic", "", Kind::Text, Show::JsonOnly, "the topic"},
+       [](const Tally& t) { return t.topic; }},
       {{"sent_count", "", Kind::Count, Show::JsonOnly, "messages in every receiver's inbox"},
        [](const Tally& t) { return t.sent_count; }},
-      {{"partial_count", "", Kind::Count, Show::JsonOnly, "messages that some receivers did not get"},
+      {{"partial_count", "", Kind::Count, Show::JsonOnly,
+        "messages that some receivers did not get"},
        [](const Tally& t) { return t.partial_count; }},
-      {{"none_count", "", Kind::Count, Show::JsonOnly, "messages that nobody subscribed to: not sent"},
+      {{"none_count", "", Kind::Count, Show::JsonOnly,
+        "messages that nobody subscribed to: not sent"},
        [](const Tally& t) { return t.none_count; }},
       {{"full_count", "", Kind::Count, Show::JsonOnly, "messages that no receiver had room for"},
        [](const Tally& t) { return t.full_count; }},
@@ -51,7 +50,8 @@ const Telling<Tally>& telling() {
        [](const Tally& t) { return t.failed_count; }},
       {{"delivery_count", "", Kind::Count, Show::JsonOnly, "inboxes reached, summed"},
        [](const Tally& t) { return t.delivery_count; }},
-      {{"byte_count", "", Kind::Bytes, Show::JsonOnly, "payload of what was sent"}, [](const Tally& t) { return t.byte_count; }},
+      {{"byte_count", "", Kind::Bytes, Show::JsonOnly, "payload of what was sent"},
+       [](const Tally& t) { return t.byte_count; }},
       {{"receiver_count", "", Kind::Count, Show::JsonOnly, "inboxes that the last message reached"},
        [](const Tally& t) { return t.receiver_count; }},
       {{"last_sequence", "", Kind::Id, Show::JsonOnly, "sequence of the last message"},
@@ -59,41 +59,6 @@ const Telling<Tally>& telling() {
   };
   return list;
 }
-
-// Where payloads come from: one text again and again, or the lines of standard input.
-class Payloads {
- public:
-  static Result<Payloads> open(const Command& command) {
-    const bool given = command.arguments.size() > 1;
-    if (!given && isatty(STDIN_FILENO) == 1) {
-      return usage_error("pub needs DATA: a text, - for the lines of standard input, or @FILE",
-                         to_type(command, "pub " + command.arguments[0] + " 'how do you do'"));
-    }
-    Payloads payloads;
-    const std::string data = given ? command.arguments[1] : "-";
-    payloads.lines_ = data == "-";
-    if (payloads.lines_ || !data.starts_with('@')) {
-      payloads.fixed_ = data;
-      return payloads;
-    }
-    std::ifstream file(data.substr(1), std::ios::binary);
-    if (!file) return system_error("open " + data.substr(1), errno);
-    payloads.fixed_.assign(std::istreambuf_iterator<char>(file), {});
-    return payloads;
-  }
-
-  bool lines() const { return lines_; }
-  // False: there is no more.
-  bool next(std::string& payload) const {
-    if (lines_) return static_cast<bool>(std::getline(std::cin, payload));
-    payload = fixed_;
-    return true;
-  }
-
- private:
-  std::string fixed_;
-  bool lines_ = false;
-};
 
 Result<Priority> parse_priority(const std::string& text) {
   for (std::size_t i = 0; i < kPriorityCount; ++i) {
@@ -136,10 +101,12 @@ Error nobody(const Command& command, const Tally& tally) {
   const std::string& topic = tally.topic;
   const bool at_all = tally.sent_count + tally.partial_count > 0;
   Error error{.code = Errc::NotFound,
-              .what = at_all ? "for " + plural(tally.none_count, "message", "messages") + " nobody subscribed to " +
-                                   topic + " any more: these were not sent"
-                             : "nobody subscribes to " + topic + ": nothing was sent",
-              .why = "", .fix = ""};
+              .what = at_all
+                          ? "for " + plural(tally.none_count, "message", "messages") +
+                                " nobody subscribed to " + topic + " any more: these were not sent"
+                          : "nobody subscribes to " + topic + ": nothing was sent",
+              .why = "",
+              .fix = ""};
   std::vector<std::string> heard;
   if (auto inspector = look_in(command)) {
     for (const TopicView& other : inspector->topics()) {
@@ -147,7 +114,8 @@ Error nobody(const Command& command, const Tally& tally) {
     }
   }
   error.fix = did_you_mean(nearest_names(topic, heard));
-  if (error.fix.empty()) error.fix = to_type(command, "sub " + topic) + "   or wait: --wait-for-subscriber";
+  if (error.fix.empty())
+    error.fix = to_type(command, "sub " + topic) + "   or wait: --wait-for-subscriber";
   return error;
 }
 
@@ -157,26 +125,30 @@ int finish(const Command& command, const Tally& tally, uint64_t timeout_ns) {
     print_json(command, row_of(telling(), tally));
   } else if (tally.sent_count + tally.partial_count > 0) {
     const uint64_t messages = tally.sent_count + tally.partial_count;
-    std::printf("delivered %s to %s (sequence %llu)\n", plural(messages, "message", "messages").c_str(),
-                messages == 1 ? plural(tally.delivery_count, "inbox", "inboxes").c_str()
-                              : (plural(tally.delivery_count, "inbox", "inboxes") + " in all").c_str(),
-                static_cast<unsigned long long>(tally.last_sequence));
+    std::printf(
+        "delivered %s to %s (sequence %llu)\n", plural(messages, "message", "messages").c_str(),
+        messages == 1 ? plural(tally.delivery_count, "inbox", "inboxes").c_str()
+                      : (plural(tally.delivery_count, "inbox", "inboxes") + " in all").c_str(),
+        static_cast<unsigned long long>(tally.last_sequence));
   }
   const bool utf8 = command.settings.terminal.utf8;
   if (tally.full_count + tally.partial_count > 0) {
-    Error full{.code = Errc::Timeout,
-               .what = plural(tally.full_count + tally.partial_count, "message was", "messages were") +
-                       " refused by a full lane for " + duration_text(timeout_ns, utf8),
-               .why = "a receiver takes slower than this sends, is stuck, or drops what is new",
-               .fix = to_type(command, "agents")};
+    Error full{
+        .code = Errc::Timeout,
+        .what = plural(tally.full_count + tally.partial_count, "message was", "messages were") +
+                " refused by a full lane for " + duration_text(timeout_ns, utf8),
+        .why = "a receiver takes slower than this sends, is stuck, or drops what is new",
+        .fix = to_type(command, "agents")};
     exit_code(full);
     return exit_status(Errc::PoolEmpty);  // Refused by pressure.
   }
   if (tally.none_count > 0) return exit_code(nobody(command, tally));
   if (tally.failed_count > 0) {
     return exit_code({.code = Errc::SupervisorGone,
-                      .what = plural(tally.failed_count, "message was", "messages were") + " not sent: " +
-                              std::string(to_string(tally.last_outcome)), .why = "", .fix = to_type(command, "status")});
+                      .what = plural(tally.failed_count, "message was", "messages were") +
+                              " not sent: " + std::string(to_string(tally.last_outcome)),
+                      .why = "",
+                      .fix = to_type(command, "status")});
   }
   return 0;
 }
@@ -191,15 +163,17 @@ bool somebody_subscribes(const Command& command, const std::string& topic) {
 }
 
 // Until the topic has a receiver. 0: it has; else the exit status.
-int wait_for_receiver(const Command& command, const Publisher<Bytes>& publisher, const Interrupt& interrupt,
-                      uint64_t timeout_ns) {
+int wait_for_receiver(const Command& command, const Publisher<Bytes>& publisher,
+                      const Interrupt& interrupt, uint64_t timeout_ns) {
   const uint64_t end_ns = now_ns() + timeout_ns;
   while (publisher.receiver_count() == 0) {
     if (now_ns() >= end_ns) {
       return exit_code({.code = Errc::Timeout,
-                        .what = "nobody subscribed to " + std::string(publisher.topic()) + " within " +
+                        .what = "nobody subscribed to " + std::string(publisher.topic()) +
+                                " within " +
                                 duration_text(timeout_ns, command.settings.terminal.utf8),
-                        .why = "", .fix = "wait longer: --timeout 1m"});
+                        .why = "",
+                        .fix = "wait longer: --timeout 1m"});
     }
     if (!interrupt.sleep(kLookEveryNs)) return kInterruptedStatus;
   }
@@ -220,7 +194,8 @@ int run(const Command& command) {
   auto payloads = Payloads::open(command);
   if (!payloads) return exit_code(payloads.error());
   const bool wait = command.has("wait-for-subscriber");
-  if (!wait && !somebody_subscribes(command, topic)) return finish(command, {.topic = topic, .none_count = 1}, *timeout);
+  if (!wait && !somebody_subscribes(command, topic))
+    return finish(command, {.topic = topic, .none_count = 1}, *timeout);
   auto agent = go_in(command);
   if (!agent) return exit_code(agent.error());
   auto publisher = agent->publisher(topic);
@@ -228,7 +203,8 @@ int run(const Command& command) {
 
   Interrupt interrupt;
   if (wait) {
-    if (const int status = wait_for_receiver(command, *publisher, interrupt, *timeout); status != 0) return status;
+    if (const int status = wait_for_receiver(command, *publisher, interrupt, *timeout); status != 0)
+      return status;
   }
   // Once, all lines, or as often as was asked for.
   const uint64_t most = command.has("count") ? *repeat : payloads->lines() ? ~uint64_t{0} : 1;
@@ -239,14 +215,16 @@ int run(const Command& command) {
   std::string payload;
   for (uint64_t i = 0; i < most && !interrupt.asked() && payloads->next(payload); ++i) {
     if (*rate > 0) {
-      const uint64_t due_ns = start_ns + static_cast<uint64_t>(static_cast<double>(i) * 1e9 / *rate);
+      const uint64_t due_ns =
+          start_ns + static_cast<uint64_t>(static_cast<double>(i) * 1e9 / *rate);
       const uint64_t time_ns = now_ns();
       if (due_ns > time_ns && !interrupt.sleep(due_ns - time_ns)) break;
     }
     const auto sent = publisher->send_copy(payload, options);
     if (!sent) return exit_code(sent.error());
     count(tally, *sent, payload.size());
-    if (sent->outcome == SendOutcome::NoReceiver && tally.sent_count == 0) break;  // It would be so for all.
+    if (sent->outcome == SendOutcome::NoReceiver && tally.sent_count == 0)
+      break;  // It would be so for all.
   }
   const int status = finish(command, tally, *timeout);
   return interrupt.asked() ? kInterruptedStatus : status;
@@ -258,19 +236,27 @@ const Verb& verb_pub() {
   static const Verb verb = {
       .name = "pub",
       .summary = "Publish a message, the lines of standard input, or a file",
-      .detail = "Says how many inboxes have it; nobody there is an error (status 3), a lane that stays full is another "
-                "(status 7). - sends each line of standard input as a message, @FILE a file as one message.",
+      .detail =
+          "Says how many inboxes have it; nobody there is an error (status 3), a lane that stays "
+          "full is another "
+          "(status 7). - sends each line of standard input as a message, @FILE a file as one "
+          "message.",
       .access = Access::Attaches,
       .lists = false,
-      .arguments = {{"TOPIC", "which topic", false, Names::Topic}, {"DATA", "a text, - or @FILE; without it: -", true}},
+      .arguments = {{"TOPIC", "which topic", false, Names::Topic},
+                    {"DATA", "a text, - or @FILE; without it: -", true}},
       .flags = {{"-n,--count", "N", "so many messages"},
                 {"-r,--rate", "R", "so many a second"},
-                {"-p,--priority", "LANE", "critical, high, normal, low or background",
+                {"-p,--priority",
+                 "LANE",
+                 "critical, high, normal, low or background",
                  {"critical", "high", "normal", "low", "background"}},
                 {"-w,--wait-for-subscriber", "", "wait until somebody subscribes, for --timeout"},
-                {"-t,--timeout", "TIME", "how long a full lane, or nobody there, is waited for; 5s"}},
+                {"-t,--timeout", "TIME",
+                 "how long a full lane, or nobody there, is waited for; 5s"}},
       .fields = fields_of(telling()),
-      .examples = {"shmctl pub hello 'how do you do'", "seq 1000 | shmctl pub numbers -", "shmctl pub image @photo.png",
+      .examples = {"shmctl pub hello 'how do you do'", "seq 1000 | shmctl pub numbers -",
+                   "shmctl pub image @photo.png",
                    "shmctl pub beat tick -n 100 -r 10 --wait-for-subscriber"},
       .run = run,
   };

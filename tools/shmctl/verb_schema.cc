@@ -61,7 +61,9 @@ JsonValue object_of(const Fields& fields) {
 }
 
 // Verbs that answer with an object a line, not with one answer.
-bool is_stream(const Verb& verb) { return verb.name == "sub" || verb.name == "tap"; }
+bool is_stream(const Verb& verb) {
+  return verb.name == "sub" || verb.name == "tap";
+}
 
 JsonValue schema_of(const Verb& verb) {
   JsonValue schema;
@@ -94,7 +96,9 @@ int run(const Command& command) {
       for (const Verb* other : verb_table()) {
         if (!other->fields.empty()) all += (all.empty() ? "" : " ") + std::string(other->name);
       }
-      return exit_code({.code = Errc::NotFound, .what = "'" + command.arguments[0] + "' has no JSON answer", .why = "",
+      return exit_code({.code = Errc::NotFound,
+                        .what = "'" + command.arguments[0] + "' has no JSON answer",
+                        .why = "",
                         .fix = "those that have: " + all});
     }
     out = schema_of(*verb);

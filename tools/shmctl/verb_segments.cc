@@ -9,9 +9,10 @@ namespace ripstop::shmctl {
 namespace {
 
 std::string node_text(const NodeView& node) {
-  return "node " + std::to_string(node.index) + ": " + bytes_text(node.segment_bytes) + ", pages asked " +
-         node.pages_asked + ", got " + node.pages_got + "; " + (node.bound ? "bound to" : "not bound to") +
-         " NUMA node " + std::to_string(node.numa_node) + "; " + std::to_string(node.agent_count) +
+  return "node " + std::to_string(node.index) + ": " + bytes_text(node.segment_bytes) +
+         ", pages asked " + node.pages_asked + ", got " + node.pages_got + "; " +
+         (node.bound ? "bound to" : "not bound to") + " NUMA node " +
+         std::to_string(node.numa_node) + "; " + std::to_string(node.agent_count) +
          (node.agent_count == 1 ? " agent" : " agents") + (node.poisoned ? "; lost a page" : "");
 }
 
@@ -35,14 +36,17 @@ const Verb& verb_segments() {
   static const Verb verb = {
       .name = "segments",
       .summary = "The shared memory: size classes, what is free, loaned and held, pages",
-      .detail = "Every chunk's holder word is read. Loaned: being filled. Held: sent, in somebody's lane or hand. "
-                "The line below says which pages were asked for and got.",
+      .detail =
+          "Every chunk's holder word is read. Loaned: being filled. Held: sent, in somebody's lane "
+          "or hand. "
+          "The line below says which pages were asked for and got.",
       .access = Access::Reads,
       .lists = true,
       .arguments = {},
       .flags = {},
       .fields = fields_of(segment_telling()),
-      .examples = {"shmctl segments", "shmctl segments --filter 'used>0.5'", "shmctl segments -o json"},
+      .examples = {"shmctl segments", "shmctl segments --filter 'used>0.5'",
+                   "shmctl segments -o json"},
       .run = run,
   };
   return verb;

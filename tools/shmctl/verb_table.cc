@@ -6,9 +6,10 @@ namespace ripstop::shmctl {
 
 const std::vector<const Verb*>& verb_table() {
   static const std::vector<const Verb*> table = {
-      &verb_status(), &verb_top(),  &verb_agents(), &verb_topics(), &verb_segments(), &verb_show(),
-      &verb_pub(),    &verb_sub(),  &verb_tap(),    &verb_hz(),     &verb_wait(),     &verb_bench(),
-      &verb_explain(), &verb_version(), &verb_schema(), &verb_completion(), &verb_man(), &verb_help(),
+      &verb_status(),     &verb_top(),   &verb_agents(),  &verb_topics(),  &verb_segments(),
+      &verb_show(),       &verb_pub(),   &verb_sub(),     &verb_tap(),     &verb_hz(),
+      &verb_wait(),       &verb_bench(), &verb_explain(), &verb_version(), &verb_schema(),
+      &verb_completion(), &verb_man(),   &verb_help(),
   };
   return table;
 }
@@ -24,7 +25,9 @@ const std::vector<Flag>& global_flags() {
   static const std::vector<Flag> flags = {
       {"-f,--fabric", "NAME", "which fabric; else $RIPSTOP_FABRIC, else 'default'"},
       {"--socket", "PATH", "its supervisor's socket, wherever it lies"},
-      {"-o,--output", "FORMAT", "table, wide, json, jsonl, csv or raw, where the verb has it",
+      {"-o,--output",
+       "FORMAT",
+       "table, wide, json, jsonl, csv or raw, where the verb has it",
        {"table", "wide", "json", "jsonl", "csv", "raw"}},
       {"--json", "", "the same as -o json"},
       {"--no-color", "", "no colours; $NO_COLOR does the same"},
@@ -61,7 +64,9 @@ std::string long_name(const Flag& flag) {
   return std::string(comma == std::string_view::npos ? flag.name : flag.name.substr(comma + 1));
 }
 
-std::string bare_name(const Flag& flag) { return long_name(flag).substr(2); }
+std::string bare_name(const Flag& flag) {
+  return long_name(flag).substr(2);
+}
 
 std::vector<std::string> verb_names() {
   std::vector<std::string> names;

@@ -10,7 +10,8 @@ constexpr uint32_t kTapSlots = 1024;
 
 int run(const Command& command) {
   // A ring of its own that gives up the oldest: no publisher ever waits for a tap.
-  return receive(command, {.overflow = Overflow::DropOldest, .own_ring = true, .slot_count = kTapSlots});
+  return receive(command,
+                 {.overflow = Overflow::DropOldest, .own_ring = true, .slot_count = kTapSlots});
 }
 
 }  // namespace
@@ -19,14 +20,18 @@ const Verb& verb_tap() {
   static const Verb verb = {
       .name = "tap",
       .summary = "Watch a topic without slowing anybody; says what it skipped",
-      .detail = "A passive observer with a ring of its own that gives up the oldest message: a publisher never waits for "
-                "it. It counts as a receiver in what publishers are told. Messages it was too slow for are said on "
-                "standard error, in JSON as skipped_count.",
+      .detail =
+          "A passive observer with a ring of its own that gives up the oldest message: a publisher "
+          "never waits for "
+          "it. It counts as a receiver in what publishers are told. Messages it was too slow for "
+          "are said on "
+          "standard error, in JSON as skipped_count.",
       .access = Access::Attaches,
       .lists = false,
       .arguments = {{"TOPIC", "which topic", false, Names::Topic}},
       .flags = {{"-n,--count", "N", "end after so many messages"},
-                {"-t,--timeout", "TIME", "end after this time; status 4 when messages are missing"}},
+                {"-t,--timeout", "TIME",
+                 "end after this time; status 4 when messages are missing"}},
       .fields = fields_of(message_telling()),
       .examples = {"shmctl tap agent.planner.task", "shmctl tap agent.planner.task -o jsonl"},
       .run = run,

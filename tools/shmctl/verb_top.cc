@@ -48,23 +48,33 @@ std::string short_why(const std::string& why) {
 
 const Telling<TopRow>& telling() {
   static const Telling<TopRow> list = {
-      {{"name", "AGENT", Kind::Text, Show::Table, "its name"}, [](const TopRow& r) { return r.agent.name; }},
-      {{"letter", "S", Kind::Text, Show::Table, "Idle, Active, Busy, Lagging, Stuck, sTopped, X dead"},
+      {{"name", "AGENT", Kind::Text, Show::Table, "its name"},
+       [](const TopRow& r) { return r.agent.name; }},
+      {{"letter", "S", Kind::Text, Show::Table,
+        "Idle, Active, Busy, Lagging, Stuck, sTopped, X dead"},
        [](const TopRow& r) { return std::string(1, letter_of(r.agent.health)); }},
-      {{"oldest_wait_ns", "WAIT", Kind::Duration, Show::Table, "queue age: of the first that waits", true},
+      {{"oldest_wait_ns", "WAIT", Kind::Duration, Show::Table, "queue age: of the first that waits",
+        true},
        [](const TopRow& r) { return or_null(r.agent.oldest_wait_ns); }},
-      {{"busy_ns", "BUSY", Kind::Duration, Show::Table, "handler time: since the take of what is in its hand", true},
+      {{"busy_ns", "BUSY", Kind::Duration, Show::Table,
+        "handler time: since the take of what is in its hand", true},
        [](const TopRow& r) { return or_null(r.busy_ns); }},
-      {{"waiting", "LAG", Kind::Count, Show::Table, "messages that wait"}, [](const TopRow& r) { return r.agent.waiting; }},
+      {{"waiting", "LAG", Kind::Count, Show::Table, "messages that wait"},
+       [](const TopRow& r) { return r.agent.waiting; }},
       {{"dropped", "DROP", Kind::Count, Show::Table, "given up to overflow policies meanwhile"},
        [](const TopRow& r) { return r.dropped; }},
-      {{"taken_per_s", "IN/s", Kind::Rate, Show::Table, "messages taken a second"}, [](const TopRow& r) { return r.taken_per_s; }},
-      {{"sent_per_s", "OUT/s", Kind::Rate, Show::Table, "sends a second"}, [](const TopRow& r) { return r.sent_per_s; }},
-      {{"cpu_ratio", "CPU", Kind::Ratio, Show::Table, "of one core"}, [](const TopRow& r) { return r.cpu_ratio; }},
-      {{"why", "WHY", Kind::Text, Show::Table, "the evidence for its state"}, [](const TopRow& r) { return short_why(r.agent.why); }},
+      {{"taken_per_s", "IN/s", Kind::Rate, Show::Table, "messages taken a second"},
+       [](const TopRow& r) { return r.taken_per_s; }},
+      {{"sent_per_s", "OUT/s", Kind::Rate, Show::Table, "sends a second"},
+       [](const TopRow& r) { return r.sent_per_s; }},
+      {{"cpu_ratio", "CPU", Kind::Ratio, Show::Table, "of one core"},
+       [](const TopRow& r) { return r.cpu_ratio; }},
+      {{"why", "WHY", Kind::Text, Show::Table, "the evidence for its state"},
+       [](const TopRow& r) { return short_why(r.agent.why); }},
       {{"state", "STATE", Kind::Text, Show::Wide, "the letter in a word"},
        [](const TopRow& r) { return to_string(r.agent.health); }},
-      {{"pid", "PID", Kind::Id, Show::Wide, "its process"}, [](const TopRow& r) { return r.agent.process.pid; }},
+      {{"pid", "PID", Kind::Id, Show::Wide, "its process"},
+       [](const TopRow& r) { return r.agent.process.pid; }},
       {{"p50_ns", "P50", Kind::Duration, Show::Wide, "publish to take, median since it attached"},
        [](const TopRow& r) { return r.agent.latency.p50_ns; }},
       {{"p99_ns", "P99", Kind::Duration, Show::Wide, "publish to take, 99th percentile"},
@@ -77,7 +87,8 @@ double per_second(uint64_t now, uint64_t before, double seconds) {
   return now > before ? static_cast<double>(now - before) / seconds : 0;
 }
 
-std::vector<TopRow> compare(const std::vector<AgentView>& before, std::vector<AgentView> now, double seconds, bool all) {
+std::vector<TopRow> compare(const std::vector<AgentView>& before, std::vector<AgentView> now,
+                            double seconds, bool all) {
   std::vector<TopRow> rows;
   for (AgentView& agent : now) {
     if (agent.observer && !all) continue;
@@ -92,14 +103,18 @@ std::vector<TopRow> compare(const std::vector<AgentView>& before, std::vector<Ag
       row.cpu_ratio = per_second(agent.process.cpu_ns, earlier->process.cpu_ns, seconds) / 1e9;
       row.taken_per_s = per_second(agent.taken_count, earlier->taken_count, seconds);
       row.sent_per_s = per_second(agent.published_count, earlier->published_count, seconds);
-      row.dropped = agent.dropped_count > earlier->dropped_count ? agent.dropped_count - earlier->dropped_count : 0;
+      row.dropped = agent.dropped_count > earlier->dropped_count
+                        ? agent.dropped_count - earlier->dropped_count
+                        : 0;
     }
     if (agent.taken + agent.held > 0) row.busy_ns = agent.last_take_ns;
     row.agent = std::move(agent);
     rows.push_back(std::move(row));
   }
   std::stable_sort(rows.begin(), rows.end(), [](const TopRow& a, const TopRow& b) {
-    const auto bad = [](const TopRow& r) { return r.agent.health >= Health::Lagging ? r.agent.health : Health::Idle; };
+    const auto bad = [](const TopRow& r) {
+      return r.agent.health >= Health::Lagging ? r.agent.health : Health::Idle;
+    };
     if (bad(a) != bad(b)) return bad(a) > bad(b);
     return a.taken_per_s + a.sent_per_s > b.taken_per_s + b.sent_per_s;
   });
@@ -139,23 +154,30 @@ class Keys {
   bool active_ = false;
 };
 
-void draw(const Command& command, const std::vector<TopRow>& rows, const FabricView& fabric, double seconds) {
-  const Terminal terminal = look_at_terminal(command.settings.no_colour);  // It may have been resized.
+void draw(const Command& command, const std::vector<TopRow>& rows, const FabricView& fabric,
+          double seconds) {
+  const Terminal terminal =
+      look_at_terminal(command.settings.no_colour);  // It may have been resized.
   std::vector<JsonValue> shown = rows_of(telling(), rows);
   const std::size_t room = terminal.lines > 5 ? terminal.lines - 5 : 1;
   const std::size_t more = shown.size() > room ? shown.size() - room : 0;
   shown.resize(shown.size() - more);
   double taken_per_s = 0;
   for (const TopRow& row : rows) taken_per_s += row.taken_per_s;
-  const std::string head = "fabric " + fabric.name + "  " +
-                           (fabric.read_via == "supervisor" ? fabric.state : "without supervisor") + "  " +
-                           std::to_string(rows.size()) + (rows.size() == 1 ? " agent  " : " agents  ") +
-                           count_text(taken_per_s) + " taken/s  every " +
-                           duration_text(static_cast<uint64_t>(seconds * 10) * 100'000'000, terminal.utf8) + "  q quits";
-  std::string screen = "\x1b[H\x1b[2J" + toned(terminal, Tone::Bold, fit(head, terminal.columns, terminal.utf8)) + "\n\n";
-  screen += rows.empty() ? "No agent is attached. In another terminal: " + to_type(command, "sub hello") + "\n"
-                         : render_table(fields_of(telling()), shown, terminal,
-                                        {command.settings.format == Format::Wide, health_tone});
+  const std::string head =
+      "fabric " + fabric.name + "  " +
+      (fabric.read_via == "supervisor" ? fabric.state : "without supervisor") + "  " +
+      std::to_string(rows.size()) + (rows.size() == 1 ? " agent  " : " agents  ") +
+      count_text(taken_per_s) + " taken/s  every " +
+      duration_text(static_cast<uint64_t>(seconds * 10) * 100'000'000, terminal.utf8) + "  q quits";
+  std::string screen = "\x1b[H\x1b[2J" +
+                       toned(terminal, Tone::Bold, fit(head, terminal.columns, terminal.utf8)) +
+                       "\n\n";
+  screen +=
+      rows.empty()
+          ? "No agent is attached. In another terminal: " + to_type(command, "sub hello") + "\n"
+          : render_table(fields_of(telling()), shown, terminal,
+                         {command.settings.format == Format::Wide, health_tone});
   if (more > 0) screen += "and " + std::to_string(more) + " more\n";
   std::fputs(screen.c_str(), stdout);
   std::fflush(stdout);
@@ -165,7 +187,8 @@ int print_look(const Command& command, const std::vector<TopRow>& rows) {
   Listing listing;
   listing.rows = rows_of(telling(), rows);
   listing.tone = health_tone;
-  listing.empty = "No agent is attached to fabric " + command.settings.fabric + ". Try:\n  " + to_type(command, "sub hello");
+  listing.empty = "No agent is attached to fabric " + command.settings.fabric + ". Try:\n  " +
+                  to_type(command, "sub hello");
   const int status = print_listing(command, std::move(listing));
   std::fflush(stdout);
   return status;
@@ -201,8 +224,9 @@ int run(const Command& command) {
   if (command.has("once")) count = uint64_t{1};
   auto inspector = look_in(command);
   if (!inspector) return exit_code(inspector.error());
-  const bool screen = command.settings.terminal.interactive && *count == 0 &&
-                      (command.settings.format == Format::Table || command.settings.format == Format::Wide);
+  const bool screen =
+      command.settings.terminal.interactive && *count == 0 &&
+      (command.settings.format == Format::Table || command.settings.format == Format::Wide);
   if (screen) return watch_screen(command, *inspector, *interval);
 
   Interrupt interrupt;
@@ -212,7 +236,8 @@ int run(const Command& command) {
     if (!interrupt.sleep(*interval)) return kInterruptedStatus;
     std::vector<AgentView> now = inspector->agents();
     const uint64_t time_ns = now_ns();
-    const auto rows = compare(before, now, static_cast<double>(time_ns - before_ns) / 1e9, command.has("all"));
+    const auto rows =
+        compare(before, now, static_cast<double>(time_ns - before_ns) / 1e9, command.has("all"));
     if (const int status = print_look(command, rows); status != 0) return status;
     before = std::move(now);
     before_ns = time_ns;
@@ -226,9 +251,12 @@ const Verb& verb_top() {
   static const Verb verb = {
       .name = "top",
       .summary = "Live: agents with queue age, handler time, lag, drops, state and why",
-      .detail = "S is the state: I idle, A active, B busy (thinking), L lagging, S stuck, T stopped, X dead; WHY is the "
-                "evidence. Those that need somebody come first. On a terminal q ends it; elsewhere, or with --once or "
-                "--count, each look is a table of its own.",
+      .detail =
+          "S is the state: I idle, A active, B busy (thinking), L lagging, S stuck, T stopped, X "
+          "dead; WHY is the "
+          "evidence. Those that need somebody come first. On a terminal q ends it; elsewhere, or "
+          "with --once or "
+          "--count, each look is a table of its own.",
       .access = Access::Reads,
       .lists = true,
       .arguments = {},

@@ -23,13 +23,16 @@ const Verb& verb_topics() {
   static const Verb verb = {
       .name = "topics",
       .summary = "What is published and subscribed to, with counts",
-      .detail = "Counts are those of the agents attached now: they end with them. A topic stays known once named.",
+      .detail =
+          "Counts are those of the agents attached now: they end with them. A topic stays known "
+          "once named.",
       .access = Access::Reads,
       .lists = true,
       .arguments = {},
       .flags = {},
       .fields = fields_of(topic_row_telling()),
-      .examples = {"shmctl topics", "shmctl topics --sort -messages", "shmctl topics --filter 'name~task' -o csv"},
+      .examples = {"shmctl topics", "shmctl topics --sort -messages",
+                   "shmctl topics --filter 'name~task' -o csv"},
       .run = run,
   };
   return verb;

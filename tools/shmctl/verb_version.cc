@@ -23,7 +23,8 @@ int run(const Command& command) {
     const FabricView view = inspector->fabric();
     answer["fabric_abi_version"] = view.abi_version;
     answer["fabric_layout_hash"] = hex_text(view.layout_hash);
-    fabric += "ABI " + std::to_string(view.abi_version) + ", layout " + hex_text(view.layout_hash) + ", the same";
+    fabric += "ABI " + std::to_string(view.abi_version) + ", layout " + hex_text(view.layout_hash) +
+              ", the same";
   } else {
     fabric += inspector.error().what;
   }
@@ -45,7 +46,9 @@ const Verb& verb_version() {
   static const Verb verb = {
       .name = "version",
       .summary = "This program's version and memory layout, and the fabric's beside it",
-      .detail = "ABI version and layout hash must be the same on both sides; else attach is refused, and this ends with status 8.",
+      .detail =
+          "ABI version and layout hash must be the same on both sides; else attach is refused, and "
+          "this ends with status 8.",
       .access = Access::Reads,
       .lists = false,
       .arguments = {},
@@ -53,8 +56,10 @@ const Verb& verb_version() {
       .fields = {{"version", "", Kind::Text, Show::JsonOnly, "of this program and its library"},
                  {"abi_version", "", Kind::Id, Show::JsonOnly, "of this program"},
                  {"layout_hash", "", Kind::Text, Show::JsonOnly, "of this program"},
-                 {"fabric_abi_version", "", Kind::Id, Show::JsonOnly, "of the fabric, if it can be read", true},
-                 {"fabric_layout_hash", "", Kind::Text, Show::JsonOnly, "of the fabric, if it can be read", true}},
+                 {"fabric_abi_version", "", Kind::Id, Show::JsonOnly,
+                  "of the fabric, if it can be read", true},
+                 {"fabric_layout_hash", "", Kind::Text, Show::JsonOnly,
+                  "of the fabric, if it can be read", true}},
       .examples = {"shmctl version", "shmctl --version"},
       .run = run,
   };

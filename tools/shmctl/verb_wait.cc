@@ -40,7 +40,8 @@ int run(const Command& command) {
   if (!inspector) return exit_code(inspector.error());
   const std::string meant = kind == "agent" ? "agent " + name : "subscriber of topic " + name;
   return exit_code({.code = Errc::Timeout,
-                    .what = "no " + meant + " came within " + duration_text(*timeout, command.settings.terminal.utf8),
+                    .what = "no " + meant + " came within " +
+                            duration_text(*timeout, command.settings.terminal.utf8),
                     .why = "",
                     .fix = to_type(command, kind == "agent" ? "agents" : "topics")});
 }
@@ -51,7 +52,9 @@ const Verb& verb_wait() {
   static const Verb verb = {
       .name = "wait",
       .summary = "Until an agent is attached, or a topic has a subscriber",
-      .detail = "For scripts. Ends with status 0 when it is there, 4 when the time is over. Waits for the supervisor too.",
+      .detail =
+          "For scripts. Ends with status 0 when it is there, 4 when the time is over. Waits for "
+          "the supervisor too.",
       .access = Access::Reads,
       .lists = false,
       .arguments = {{"KIND", "agent or topic", false, Names::Choice, {"agent", "topic"}},

@@ -28,21 +28,22 @@ class InspectCore;
 }  // namespace detail
 
 struct InspectOptions {
-  std::string fabric = "default";  // $RIPSTOP_FABRIC overrides an unchanged default.
-  std::string socket;              // The supervisor's; empty: where that fabric's lies.
+  std::string fabric = "default";          // $RIPSTOP_FABRIC overrides an unchanged default.
+  std::string socket;                      // The supervisor's; empty: where that fabric's lies.
   std::chrono::milliseconds timeout{500};  // For the supervisor, then for the keeper.
 };
 
 // A process as the kernel shows it, without its cooperation.
 struct ProcessView {
   uint32_t pid = 0;
-  bool alive = false;  // It exists and is no zombie, and is the one meant, not a successor of its number.
+  bool alive =
+      false;  // It exists and is no zombie, and is the one meant, not a successor of its number.
   // 'R' runs (any thread), 'S' sleeps, 'D' waits in the kernel, 'T' stopped, 't' traced, 'Z' zombie, 0 gone.
   char state = 0;
-  uint64_t cpu_ns = 0;         // User and system time of all threads.
+  uint64_t cpu_ns = 0;  // User and system time of all threads.
   uint64_t resident_bytes = 0;
-  std::string program;         // Its comm.
-  std::string blocked_in;      // The system call of its main thread, "" when it runs or is not told.
+  std::string program;     // Its comm.
+  std::string blocked_in;  // The system call of its main thread, "" when it runs or is not told.
 };
 
 struct FabricView {
@@ -52,14 +53,15 @@ struct FabricView {
   uint64_t layout_hash = 0;
   std::string state;     // starting, serving, draining, ended.
   std::string read_via;  // supervisor, keeper.
-  std::string supervisor_silence;  // Why the supervisor was not the one who answered; "" when it was.
+  std::string
+      supervisor_silence;  // Why the supervisor was not the one who answered; "" when it was.
   ProcessView supervisor;
   ProcessView keeper;
   uint64_t epoch = 0;           // Take-overs of the memory by a supervisor, the first included.
   uint64_t create_time_ns = 0;  // CLOCK_REALTIME.
   uint64_t control_bytes = 0;
-  uint64_t total_bytes = 0;     // Control segment and node segments.
-  uint32_t agent_count = 0;     // Live, observers included.
+  uint64_t total_bytes = 0;  // Control segment and node segments.
+  uint32_t agent_count = 0;  // Live, observers included.
   uint32_t agent_capacity = 0;
   uint32_t topic_count = 0;
   uint32_t topic_capacity = 0;
@@ -114,11 +116,12 @@ struct LatencyView {
 
 // A queue in front of an agent: one of its lanes, or a ring of its own.
 struct LaneView {
-  std::string label;  // critical … background, or "ring 7".
+  std::string label;     // critical … background, or "ring 7".
   uint32_t ring_id = 0;  // 0: a lane of the inbox.
   uint32_t capacity = 0;
   uint32_t waiting = 0;  // Committed, not yet taken.
-  uint32_t taken = 0;    // In somebody's hand, in place. A lane read in place counts the first in the queue.
+  uint32_t taken =
+      0;  // In somebody's hand, in place. A lane read in place counts the first in the queue.
   std::optional<uint64_t> oldest_ns;  // Age of the first that waits.
 };
 
@@ -195,7 +198,7 @@ struct AgentView {
   uint64_t published_count = 0;
   uint64_t dropped_count = 0;
   uint64_t lost_count = 0;
-  std::optional<uint64_t> last_take_ns;     // Ages.
+  std::optional<uint64_t> last_take_ns;  // Ages.
   std::optional<uint64_t> last_publish_ns;
   std::optional<uint64_t> last_look_ns;
   bool asleep = false;  // Its doorbell is armed.
@@ -240,8 +243,8 @@ struct SlotView {
   uint64_t turn = 0;
   uint32_t bit = 0;
   uint32_t attempt = 0;
-  std::string owner;  // Of a taken slot: who has it.
-  std::string chunk;  // Of a full or taken slot: "0/12/3" (node/slab/chunk).
+  std::string owner;        // Of a taken slot: who has it.
+  std::string chunk;        // Of a full or taken slot: "0/12/3" (node/slab/chunk).
   uint64_t generation = 0;  // The low 36 bits.
   uint64_t low = 0;
   uint64_t high = 0;
@@ -251,7 +254,7 @@ struct SlotView {
 
 struct RingView {
   std::string label;
-  uint32_t id = 0;  // 0: a lane.
+  uint32_t id = 0;   // 0: a lane.
   std::string kind;  // lane, queue, channel.
   std::string owner;
   std::string producer;  // Of a channel.
@@ -279,7 +282,7 @@ struct ChunkView {
   uint64_t slab_version = 0;
   uint64_t generation = 0;
   uint64_t bits = 0;
-  std::string state;  // free, loaned, held, closing.
+  std::string state;                 // free, loaned, held, closing.
   std::vector<std::string> holders;  // In words: "publisher", "delivery 0: solver".
   std::string role;
   std::string topic;

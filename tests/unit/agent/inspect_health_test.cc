@@ -26,7 +26,9 @@ AgentView with_old_backlog() {
   return agent;
 }
 
-TEST(Judge, NothingToDoIsIdle) { EXPECT_EQ(judge(quiet(), nullptr).health, Health::Idle); }
+TEST(Judge, NothingToDoIsIdle) {
+  EXPECT_EQ(judge(quiet(), nullptr).health, Health::Idle);
+}
 
 TEST(Judge, ABacklogWithoutProgressIsStuckAndSaysInWhichCall) {
   const Judgement judgement = judge(with_old_backlog(), nullptr);

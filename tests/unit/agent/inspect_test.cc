@@ -28,7 +28,8 @@ class InspectTest : public testing::Test {
     std::strcpy(super.fabric_name, "fake");
     // The fake has neither topics nor subscriptions; their tables are empty.
     super.topic_bucket_count = 1;
-    super.topics_offset = super.buckets_offset = super.subscriptions_offset = super.routes_offset = super.agents_offset;
+    super.topics_offset = super.buckets_offset = super.subscriptions_offset = super.routes_offset =
+        super.agents_offset;
     super.agent_high = super.agent_capacity;
     super.ring_high = super.ring_capacity;
     super.state = 1;
@@ -46,9 +47,11 @@ class InspectTest : public testing::Test {
 
   Result<Inspector> open() {
     layout::Superblock& super = fabric_.superblock();
-    const std::span<const std::byte> control(reinterpret_cast<const std::byte*>(&super), super.control_bytes);
+    const std::span<const std::byte> control(reinterpret_cast<const std::byte*>(&super),
+                                             super.control_bytes);
     const std::span<const std::byte> nodes[] = {fabric_.node_bytes(0), fabric_.node_bytes(1)};
-    auto core = InspectCore::create(control, nodes, {.read_via = "supervisor", .supervisor_silence = "", .maps = nullptr});
+    auto core = InspectCore::create(
+        control, nodes, {.read_via = "supervisor", .supervisor_silence = "", .maps = nullptr});
     if (!core) return core.error();
     return Inspector(std::move(*core));
   }
@@ -84,7 +87,8 @@ class InspectTest : public testing::Test {
     for (const AgentView& agent : look.agents()) corrupt += agent.corrupt;
     (void)look.topics();
     for (const RingView& ring : look.rings()) corrupt += ring.corrupt;
-    for (const char* label : {"planner/critical", "planner/normal", "solver/background", "1", "2"}) {
+    for (const char* label :
+         {"planner/critical", "planner/normal", "solver/background", "1", "2"}) {
       const auto ring = look.ring(label);
       if (ring) corrupt += ring->corrupt;
     }

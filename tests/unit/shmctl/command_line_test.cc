@@ -76,13 +76,16 @@ TEST(VerbTable, EveryVerbIsWholeAndNamedOnce) {
     EXPECT_LE(verb->summary.size(), 90u) << verb->name;
     EXPECT_TRUE(!verb->lists || !verb->fields.empty()) << verb->name;
     std::set<std::string> flags;
-    for (const Flag& flag : flags_of(*verb)) EXPECT_TRUE(flags.insert(bare_name(flag)).second) << verb->name << flag.name;
-    std::set<std::string> shorts;
+    for (const Flag& flag : flags_of(*verb))
+      EXPECT_TRUE(flags.insert(bare_name(flag)).second) << verb->name << flag.name;
+    std::set<std::string_view> shorts;
     for (const Flag& flag : flags_of(*verb)) {
-      if (flag.name[1] != '-') EXPECT_TRUE(shorts.insert(std::string(flag.name.substr(0, 2))).second) << verb->name << flag.name;
+      if (flag.name[1] == '-') continue;
+      EXPECT_TRUE(shorts.insert(flag.name.substr(0, 2)).second) << verb->name << flag.name;
     }
     std::set<std::string> keys;
-    for (const Field& field : verb->fields) EXPECT_TRUE(keys.insert(field.key).second) << verb->name << " " << field.key;
+    for (const Field& field : verb->fields)
+      EXPECT_TRUE(keys.insert(field.key).second) << verb->name << " " << field.key;
   }
 }
 

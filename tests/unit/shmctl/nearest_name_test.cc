@@ -15,7 +15,9 @@ TEST(EditDistance, CountsInsertionsDeletionsExchangesAndSwaps) {
   EXPECT_EQ(edit_distance("", "top"), 3u);
 }
 
-TEST(EditDistance, IgnoresCase) { EXPECT_EQ(edit_distance("Planner", "planner"), 0u); }
+TEST(EditDistance, IgnoresCase) {
+  EXPECT_EQ(edit_distance("Planner", "planner"), 0u);
+}
 
 TEST(NearestNames, TheNearestComesFirstAndTheFarAreLeftOut) {
   const std::vector<std::string> names = {"planner", "plan", "solver", "planners"};

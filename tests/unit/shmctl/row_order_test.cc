@@ -40,7 +40,9 @@ TEST(Filter, KnowsItsFiveComparisons) {
   EXPECT_EQ(names_of(filter_rows(rows(), kFields, "waiting<10")), "a ");
 }
 
-TEST(Filter, ATimeMayBearItsUnit) { EXPECT_EQ(names_of(filter_rows(rows(), kFields, "oldest>2s")), "b "); }
+TEST(Filter, ATimeMayBearItsUnit) {
+  EXPECT_EQ(names_of(filter_rows(rows(), kFields, "oldest>2s")), "b ");
+}
 
 TEST(Filter, AnUnknownFieldNamesTheNearest) {
   const auto result = filter_rows(rows(), kFields, "waitin=3");

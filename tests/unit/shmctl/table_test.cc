@@ -11,7 +11,9 @@ const Fields kFields = {{"name", "NAME", Kind::Text, Show::Table, "who"},
                         {"count", "COUNT", Kind::Count, Show::Table, "how many"},
                         {"age_ns", "AGE", Kind::Duration, Show::Wide, "how old", true}};
 
-JsonValue row(const std::string& name, uint64_t count) { return {{"name", name}, {"count", count}, {"age_ns", nullptr}}; }
+JsonValue row(const std::string& name, uint64_t count) {
+  return {{"name", name}, {"count", count}, {"age_ns", nullptr}};
+}
 
 std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> lines;
@@ -31,14 +33,16 @@ TEST(Table, NumbersStandRightAndTextsLeft) {
 
 TEST(Table, WideShowsTheWideColumns) {
   const std::vector<JsonValue> rows = {row("a", 5)};
-  EXPECT_EQ(render_table(kFields, rows, {}, {.wide = true}), "NAME  COUNT  AGE\na         5    -\n");
+  EXPECT_EQ(render_table(kFields, rows, {}, {.wide = true}),
+            "NAME  COUNT  AGE\na         5    -\n");
 }
 
 TEST(Table, ALongTextIsCutSoThatTheTableFits) {
   Terminal narrow;
   narrow.columns = 40;
   const std::vector<JsonValue> rows = {row(std::string(100, 'x'), 5)};
-  for (const std::string& line : lines_of(render_table(kFields, rows, narrow))) EXPECT_LE(width_of(line), 40u);
+  for (const std::string& line : lines_of(render_table(kFields, rows, narrow)))
+    EXPECT_LE(width_of(line), 40u);
 }
 
 TEST(Table, ColumnsThatDoNotFitGoAndAreNamed) {
@@ -66,10 +70,11 @@ TEST(Table, ColoursDoNotMoveColumns) {
   Terminal coloured;
   coloured.colour = true;
   const std::vector<JsonValue> rows = {row("a", 5)};
-  std::string text = render_table(kFields, rows, coloured, {.wide = false, .tone = [](const JsonValue&, const Field&) {
-                                                              return Tone::Bad;
-                                                            }});
-  for (std::size_t at; (at = text.find('\x1b')) != std::string::npos;) text.erase(at, text.find('m', at) - at + 1);
+  std::string text = render_table(
+      kFields, rows, coloured,
+      {.wide = false, .tone = [](const JsonValue&, const Field&) { return Tone::Bad; }});
+  for (std::size_t at; (at = text.find('\x1b')) != std::string::npos;)
+    text.erase(at, text.find('m', at) - at + 1);
   EXPECT_EQ(text, render_table(kFields, rows, {}));
 }
 
