@@ -21,6 +21,7 @@ class BenchSupervisor {
   bool ready() const noexcept { return why_.empty(); }
   const std::string& why() const noexcept { return why_; }
   AgentOptions options(std::string name) const;
+  pid_t pid() const noexcept { return pid_; }
 
  private:
   std::string directory_;

@@ -66,7 +66,9 @@ Result<int> Agent::fd() {
 }
 
 void Agent::clear_fd() noexcept {
-  if (core_->usable()) core_->descriptor().clear();
+  if (!core_->usable()) return;
+  core_->descriptor().clear();
+  if (core_->inbox().has_pending()) core_->descriptor().set();  // Taken for a subscription that has not seen it.
 }
 
 Result<void> Agent::detach() { return core_->detach(); }

@@ -192,7 +192,7 @@ Result<std::unique_ptr<SubscriberCore>> AgentCore::open_subscriber(std::string_v
   request.topic = topic;
   request.overflow = static_cast<uint8_t>(options.overflow);
   request.own_ring = own_ring;
-  request.slot_count = options.slot_count == 0 ? 0 : std::bit_ceil(options.slot_count);
+  request.slot_count = options.slot_count;  // The supervisor rounds up and bounds it.
   request.row = row_index;
   auto reply = control_call([&](control::Client& client) { return client.subscribe(request); });
   if (!reply) return give_up(reply.error());
@@ -215,7 +215,7 @@ Result<std::unique_ptr<ChannelCore>> AgentCore::open_channel(std::string_view na
   request.name = name;
   request.end = sender ? control::ChannelEnd::Sender : control::ChannelEnd::Receiver;
   request.payload_bytes = options.payload_bytes;
-  request.slot_count = std::bit_ceil(options.slot_count == 0 ? 1u : options.slot_count);
+  request.slot_count = options.slot_count == 0 ? 1 : options.slot_count;  // Rounded up and bounded there.
   auto reply = control_call([&](control::Client& client) { return client.open_channel(request); });
   if (!reply) return reply.error();
   const auto place = map_->channel(reply->ring_id);

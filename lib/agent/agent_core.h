@@ -48,7 +48,7 @@ class AgentCore : public std::enable_shared_from_this<AgentCore> {
   Result<std::unique_ptr<SubscriberCore>> open_subscriber(std::string_view topic, const SubscriberOptions& options);
   Result<std::unique_ptr<ChannelCore>> open_channel(std::string_view name, const ChannelOptions& options, bool sender);
 
-  // Serialises control calls. A lost connection is made anew once.
+  // Serialises control calls. A connection that is lost stays lost: the data path does not need it.
   template <class Call>
   auto control_call(Call call) {
     const std::lock_guard lock(control_mutex_);

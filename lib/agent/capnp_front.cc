@@ -138,10 +138,15 @@ void CapnpBuilders::release(Slot& slot) noexcept {
   slot.in_use = false;
 }
 
+Result<void> check_usable(PublisherCore& publisher) {
+  if (!publisher.agent().usable()) return publisher.agent().unusable();
+  return {};
+}
+
 Priority priority_of(const PublisherCore& publisher) noexcept { return publisher.options().priority; }
 
 CapnpReader::CapnpReader(const Message<Bytes>& message)
-    : ::capnp::MessageReader(::capnp::ReaderOptions()), message_(message) {}
+    : ::capnp::MessageReader(reader_options()), message_(message) {}
 
 ::kj::ArrayPtr<const ::capnp::word> CapnpReader::getSegment(::capnp::uint id) {
   if (id == 0) return as_words(message_.bytes());

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <system_error>
+#include <utility>
 
 #include "agent/inbox.h"
 #include "ring/doorbell.h"
@@ -19,8 +21,13 @@ Result<int> DoorbellDescriptor::open(Inbox& inbox) {
   event_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (event_fd_ < 0) return system_error("eventfd for the doorbell", errno);
   bell_.store(&inbox.doorbell(), std::memory_order_release);  // R(descriptor)
+  try {
+    thread_ = std::thread([this, &inbox] { run(inbox); });
+  } catch (const std::system_error& failed) {
+    ::close(std::exchange(event_fd_, -1));
+    return system_error("thread for the doorbell's descriptor", failed.code().value());
+  }
   inbox.use_descriptor(event_fd_);
-  thread_ = std::thread([this, &inbox] { run(inbox); });
   return event_fd_;
 }
 
@@ -48,6 +55,12 @@ void DoorbellDescriptor::clear() noexcept {
   if (read(event_fd_, &count, sizeof count) < 0) count = 0;  // It was not set.
   turn_.fetch_add(1, std::memory_order_release);  // R(descriptor)
   ring::futex_wake(turn_, 1);
+}
+
+void DoorbellDescriptor::set() noexcept {
+  const uint64_t one = 1;
+  // Failing means that it is set already.
+  if (event_fd_ >= 0 && write(event_fd_, &one, sizeof one) < 0) return;
 }
 
 void DoorbellDescriptor::abandon() noexcept {

@@ -24,6 +24,8 @@ class DoorbellDescriptor {
   Result<int> open(Inbox& inbox);
   // Resets the descriptor; the thread listens again.
   void clear() noexcept;
+  // Makes the descriptor readable.
+  void set() noexcept;
   void close() noexcept;
   // In a child made by fork: the thread is the parent's.
   void abandon() noexcept;

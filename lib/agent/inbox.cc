@@ -45,7 +45,7 @@ void Inbox::withdraw(SubscriberCore& subscriber) noexcept {
   pending_count_ -= subscriber.pending.size();
   for (const Delivered& delivered : subscriber.pending) release(*delivered.in_hand);
   subscriber.pending.clear();
-  if (subscriber.ring == nullptr) return;
+  if (subscriber.ring == nullptr || !agent_.usable()) return;
   for (const auto& in_hand : in_hand_pool_) {
     if (in_hand->source != subscriber.ring || in_hand->held) continue;
     if (memory::hold(map_.chunks(), block_, in_hand->slot) < 0) return;
@@ -181,12 +181,16 @@ TakeOutcome Inbox::take_from(Source& source, Delivered& delivered) {
   }
 }
 
-TakeOutcome Inbox::take_any(Delivered& delivered) {
+TakeOutcome Inbox::take_lanes(Delivered& delivered) {
   for (Source& lane : lanes_) {
     const TakeOutcome outcome = take_from(lane, delivered);
     if (outcome != TakeOutcome::Empty) return outcome;
   }
-  // Rings of their own have no priority among them: each in its turn.
+  return TakeOutcome::Empty;
+}
+
+// They have no priority among them: each in its turn.
+TakeOutcome Inbox::take_rings(Delivered& delivered) {
   for (std::size_t i = 0; i < rings_.size(); ++i) {
     Source& source = *rings_[next_ring_];
     next_ring_ = next_ring_ + 1 < rings_.size() ? next_ring_ + 1 : 0;
@@ -230,7 +234,9 @@ TakeOutcome Inbox::take(SubscriberCore* only, Delivered& delivered) {
   if (pending_count_ != 0 && take_pending(only, delivered) == TakeOutcome::Ok) return TakeOutcome::Ok;
   Source* const ring = only != nullptr ? only->ring : nullptr;
   for (;;) {
-    const TakeOutcome outcome = ring != nullptr ? take_from(*ring, delivered) : take_any(delivered);
+    // A subscription of the inbox leaves the rings of others alone: what they hold is their policy's.
+    TakeOutcome outcome = ring != nullptr ? take_from(*ring, delivered) : take_lanes(delivered);
+    if (outcome == TakeOutcome::Empty && only == nullptr) outcome = take_rings(delivered);
     if (outcome != TakeOutcome::Ok) return outcome;
     const layout::ChunkHeader& header = header_of(delivered.data);
     SubscriberCore* subscriber = subscriber_of(header.topic_id, *delivered.in_hand->source);
@@ -265,6 +271,7 @@ Take<Message<Bytes>> Inbox::take(SubscriberCore* only) {
 TakeOutcome Inbox::sleep(SubscriberCore* only, uint64_t timeout_ns, Delivered& delivered) {
   count_up(block_.counters.sleep_count, 1);
   if (event_fd_ >= 0) {  // fd()'s thread owns the doorbell.
+    agent_.descriptor().clear();  // Else what woke us last would wake us again at once.
     const TakeOutcome outcome = take(only, delivered);
     if (outcome != TakeOutcome::Empty) return outcome;
     pollfd descriptor{event_fd_, POLLIN, 0};

@@ -70,6 +70,8 @@ class Inbox {
 
   AgentCore& agent() const noexcept { return agent_; }
   std::atomic<uint32_t>& doorbell() const noexcept { return block_.front.doorbell; }
+  // Whether a message waits that was taken for another subscription.
+  bool has_pending() const noexcept { return pending_count_ != 0; }
   // Whether something lies in a ring. Thread: any.
   bool has_mail() const noexcept;
   // From now on the doorbell belongs to fd()'s thread, and we sleep on its descriptor.
@@ -78,7 +80,8 @@ class Inbox {
  private:
   TakeOutcome take(SubscriberCore* only, Delivered& delivered);
   TakeOutcome take_pending(SubscriberCore* only, Delivered& delivered) noexcept;
-  TakeOutcome take_any(Delivered& delivered);
+  TakeOutcome take_lanes(Delivered& delivered);
+  TakeOutcome take_rings(Delivered& delivered);
   TakeOutcome take_from(Source& source, Delivered& delivered);
   TakeOutcome open(Source& source, uint64_t position, const ring::SlotView& slot, Delivered& delivered);
   TakeOutcome set_aside(Source& source, uint64_t position, const ring::SlotView& slot, bool corrupt) noexcept;

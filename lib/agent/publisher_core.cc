@@ -76,12 +76,6 @@ bool PublisherCore::has_sender() noexcept {
   return sender_ != nullptr;
 }
 
-void PublisherCore::follow_thread() noexcept {
-  // With no sender left for this thread the last one goes on: the caller serialises them then.
-  Sender* const last = sender_;
-  if (!has_sender()) sender_ = last;
-}
-
 Result<memory::Loaned> PublisherCore::loan(std::size_t payload_bytes) {
   if (!agent_->usable()) return agent_->unusable();
   const memory::ChunkMap& chunks = agent_->map().chunks();
@@ -113,11 +107,13 @@ Result<memory::Loaned> PublisherCore::loan(std::size_t payload_bytes) {
 
 void PublisherCore::abort(const memory::Loaned& root, const Links& links) noexcept {
   if (!agent_->usable()) return;
-  follow_thread();
-  if (sender_ == nullptr) return;
-  abort_links(sender_->heap, links);
-  memory::abort_loan(*root.header, root.generation);
-  sender_->heap.aborted(root);
+  const auto end = [&](const memory::Loaned& loaned) {
+    memory::abort_loan(*loaned.header, loaned.generation);
+    // A thread that is refused a sender has no heap to tell: the slab's next owner finds the chunk.
+    if (has_sender()) sender_->heap.aborted(loaned);
+  };
+  for (const memory::Loaned& link : links) end(link);
+  end(root);
 }
 
 bool PublisherCore::refresh_route() noexcept {
@@ -154,7 +150,7 @@ uint64_t PublisherCore::sequence() const noexcept {
 ring::Tail PublisherCore::wait_for_room(Receiver& receiver, std::size_t lane, uint64_t wait_until_ns) noexcept {
   ring::MpmcRing& ring = receiver.lanes[lane];
   const uint64_t start_ns = agent_->now_ns();
-  ring::ring_doorbell(*receiver.doorbell, receiver.last_rung);  // It may sleep on what we have pushed.
+  ring_all();  // This one may sleep on what we have pushed, and the others need not wait with us.
   for (;;) {
     ring::Tail tail = ring.find_tail(receiver.incarnation);
     if (tail.outcome != ring::Push::Full) return tail;
@@ -259,6 +255,8 @@ void PublisherCore::push(const Target& target, const Delivery& delivery, std::si
   // Committed, but not to this one: it never saw the message.
   (void)memory::release(agent_->map().chunks(), delivery.reference, delivery.bit);
   if (pushed == ring::Push::Full) {
+    // Relaxed: a counter.
+    if (receiver.overflow != Overflow::Block) receiver.row->dropped_count.fetch_add(1, std::memory_order_relaxed);
     ++sent.full_count;
   } else {
     ++sent.gone_count;
@@ -335,7 +333,8 @@ Sent PublisherCore::send(const memory::Loaned& root, uint32_t payload_bytes, Lin
     links.clear();
     return Sent{agent_->forked() ? SendOutcome::Forked : SendOutcome::Detached, 0, 0, 0, 0};
   }
-  follow_thread();  // The publisher may have come to another thread with its loan.
+  // The publisher may have come to another thread with its loan, and that one may be refused a sender.
+  if (!has_sender()) [[unlikely]] return give_up(root, links, {}, SendOutcome::PoolEmpty, agent_->now_ns());
   const auto lane = std::min<std::size_t>(static_cast<std::size_t>(options.priority), layout::kLaneCount - 1);
   const uint64_t now = agent_->now_ns();
   if (options.deadline_ns != 0 && options.deadline_ns <= now) return give_up(root, links, {}, SendOutcome::Expired, now);
@@ -421,8 +420,8 @@ uint64_t PublisherCore::wait_until(const SendOptions& options, uint64_t now) noe
 }
 
 void PublisherCore::conclude(Sent& sent, std::size_t receiver_count) noexcept {
-  if (sent.outcome == SendOutcome::Corrupt) return;
-  if (sent.receiver_count == receiver_count) {
+  if (sent.outcome == SendOutcome::Corrupt && sent.receiver_count == 0) return;
+  if (sent.receiver_count == receiver_count && sent.gone_count == 0) {
     sent.outcome = SendOutcome::Delivered;
   } else if (sent.receiver_count > 0) {
     sent.outcome = SendOutcome::Partial;
@@ -464,6 +463,8 @@ Sent PublisherCore::send_bytes(Loan<Bytes>& loan, const SendOptions& options, bo
   Links links;
   const Sent sent = send(chunk_of(loan), loan.size_, links, options, ring);
   loan.publisher_ = nullptr;
+  loan.data_ = nullptr;  // It is the receivers' now.
+  loan.size_ = 0;
   return sent;
 }
 

@@ -57,9 +57,8 @@ class PublisherCore {
   };
 
   bool refresh_route() noexcept;
+  // Takes the calling thread's sender: its heap and its intent are nobody else's. False: it is refused one.
   bool has_sender() noexcept;
-  // Uses the calling thread's sender: its heap and its intent are nobody else's at this moment.
-  void follow_thread() noexcept;
   ring::Tail look_for_room(Receiver& receiver, std::size_t lane) noexcept;
   // Looks for room at every receiver; fills targets_ and counts the others in `sent`.
   void find_room(std::size_t lane, uint64_t wait_until_ns, Sent& sent) noexcept;

@@ -4,10 +4,11 @@
 //   auto tasks = agent->publisher<Task>("agent.planner.task.assign");
 //   auto plans = agent->subscriber<Plan>("agent.*.plan");
 //
-// Thread: an Agent's control calls (publisher, subscriber, channel, detach) may come from any thread,
-// one at a time. A Publisher is used by one thread at a time, different publishers by different
-// threads at once. All Subscribers of an agent share its inbox and are used by one thread at a time;
-// a second receiving thread attaches an agent of its own.
+// Thread: a Publisher is used by one thread at a time, different publishers by different threads at
+// once; publisher() and the channels may be opened by any thread, one at a time. All Subscribers of an
+// agent share its inbox and belong to one receiving thread: it opens, reads and ends them, and calls
+// next() and fd(). detach() comes when nobody publishes or receives any more. A second receiving thread
+// attaches an agent of its own.
 #pragma once
 
 #include <chrono>
@@ -52,7 +53,8 @@ class Agent {
     return Publisher<T>(std::move(*opened));
   }
 
-  // Subscribes to a topic. Messages published after it returns arrive.
+  // Subscribes to a topic. Messages published after it returns arrive. An agent gets each message once in
+  // its inbox: a second subscription of the same topic there gets nothing; give it a ring of its own.
   // Errors: BadTopic, TopicsFull, SubscriptionsFull, RingsFull, NoSupervisor, Forked.
   template <class T = Bytes>
   Result<Subscriber<T>> subscriber(std::string_view topic, SubscriberOptions options = {}) {
@@ -85,7 +87,8 @@ class Agent {
   Result<int> fd();
   void clear_fd() noexcept;
 
-  // Gives everything back. Loans and messages still in hand become inert. The destructor does it too.
+  // Gives everything back. Loans and messages still in hand are not to be read or written any more; ending
+  // them is harmless. The destructor does it too.
   Result<void> detach();
 
   std::string_view name() const noexcept;

@@ -8,7 +8,8 @@
 //   auto inbox = other->subscriber<Task>("agent.planner.task.assign");
 //   if (auto task = inbox->take(1s)) use(task->root().getGoal());
 //
-// Nothing here throws. Only this header names Cap'n Proto's types; byte users need not include it.
+// No call of ours throws. Cap'n Proto's own accessors do (kj::Exception) when a message was damaged
+// behind its root. Only this header names Cap'n Proto's types; byte users need not include it.
 #pragma once
 
 #include <capnp/message.h>
@@ -89,6 +90,13 @@ class CapnpBuilders {
   std::vector<std::unique_ptr<Slot>> slots_;
 };
 
+// A message lies in our memory already: reading it often is no attack, so traversal is not limited.
+inline ::capnp::ReaderOptions reader_options() noexcept {
+  ::capnp::ReaderOptions options;
+  options.traversalLimitInWords = ~uint64_t{0} >> 8;
+  return options;
+}
+
 // Reads the segments of a message in place.
 class CapnpReader final : public ::capnp::MessageReader {
  public:
@@ -116,7 +124,7 @@ class SlotBuilder final : public ::capnp::MessageBuilder {
 class SlotReader final : public ::capnp::MessageReader {
  public:
   explicit SlotReader(std::span<const std::byte> payload) noexcept
-      : ::capnp::MessageReader(::capnp::ReaderOptions()), payload_(payload) {}
+      : ::capnp::MessageReader(reader_options()), payload_(payload) {}
   ::kj::ArrayPtr<const ::capnp::word> getSegment(::capnp::uint id) override;
 
  private:
@@ -124,6 +132,8 @@ class SlotReader final : public ::capnp::MessageReader {
 };
 
 Priority priority_of(const PublisherCore& publisher) noexcept;
+// Errors: Forked, SupervisorGone: a chunk made ready before is not ours any more.
+Result<void> check_usable(PublisherCore& publisher);
 
 }  // namespace detail
 
@@ -182,8 +192,9 @@ class Publisher {
  public:
   explicit Publisher(Publisher<Bytes> bytes) : state_(std::make_unique<State>(std::move(bytes))) {}
 
-  // Errors: PoolEmpty, SendersFull, Forked.
+  // Errors: PoolEmpty, TooLarge, SendersFull, Forked, SupervisorGone (detached).
   Result<Loan<T>> loan() {
+    if (auto usable = detail::check_usable(*state_->builders.publisher().core()); !usable) return usable.error();
     if (state_->ready == nullptr) {
       if (auto prepared = state_->prepare(); !prepared) return prepared.error();
     }
@@ -297,8 +308,13 @@ class Channel {
     // `fill` gets a T::Builder in the slot. TooLarge: it built more than the slot holds, nothing was sent.
     template <class Fill>
     ChannelOutcome send(Fill fill) {
-      const std::span<std::byte> slot = bytes_.slot();
-      if (slot.empty()) return bytes_.send(0) == ChannelOutcome::Ok ? ChannelOutcome::Corrupt : ChannelOutcome::Full;
+      std::span<std::byte> slot = bytes_.slot();
+      if (slot.empty()) {
+        const ChannelOutcome outcome = bytes_.wait_for_room(std::chrono::nanoseconds::zero());
+        if (outcome != ChannelOutcome::Ok) return outcome;
+        slot = bytes_.slot();
+        if (slot.empty()) return ChannelOutcome::Full;
+      }
       detail::SlotBuilder builder(slot);
       fill(builder.template initRoot<T>());
       const std::size_t used_bytes = builder.used_bytes();

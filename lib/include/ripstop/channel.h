@@ -74,7 +74,7 @@ class Channel<Bytes> {
     void release() noexcept;
 
     uint64_t sequence() const noexcept;  // Of the payload in hand.
-    // The payload in hand was in the hands of an earlier receiver of this channel that died.
+    // The payload in hand was sent before this receiver came: an earlier one may have had it already.
     bool repeated() const noexcept;
 
     Receiver(Receiver&&) noexcept;

@@ -36,7 +36,7 @@ class Loan;
 // A chunk that is being filled. Dropped without send, it was never seen by anybody.
 //
 // Thread:   its publisher's.
-// Lifetime: ends before its publisher's agent.
+// Lifetime: ends before its publisher.
 template <>
 class Loan<Bytes> {
  public:

@@ -74,7 +74,9 @@ struct [[nodiscard]] Sent {
   uint32_t receiver_count = 0;  // Receivers reached.
   uint32_t full_count = 0;      // Receivers whose lane stayed full, or who drop what is new.
   uint32_t gone_count = 0;      // Receivers that ended while the message was on its way.
-  uint64_t sequence = 0;        // This publisher's number of the message on this topic, from 1; 0 if nothing was sent.
+  // This publisher's number of the message on this topic, from 1; 0 if it was never committed. A number
+  // that reached nobody (Full or Gone after the commit) is missing at the receivers, who count it so.
+  uint64_t sequence = 0;
 
   explicit operator bool() const noexcept { return outcome == SendOutcome::Delivered; }
 };
