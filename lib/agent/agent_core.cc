@@ -85,7 +85,11 @@ Result<std::shared_ptr<AgentCore>> AgentCore::attach(AgentOptions options) {
 }
 
 AgentCore::~AgentCore() {
-  if (forked()) descriptor_.abandon();
+  if (forked()) {
+    descriptor_.abandon();
+    // Their heaps would look at slabs that are not mapped here: left behind on purpose.
+    (void)senders_.release();
+  }
   (void)detach();  // What it could not tell the supervisor, the kernel tells it when we end.
 }
 

@@ -17,8 +17,16 @@ Source::Look Source::next_shared(uint64_t& position, ring::SlotView& slot, uint3
     const Phase phase = layout::word_phase(slot.state);
     if (ahead < 0 || (ahead == 0 && (phase == Phase::Empty || phase == Phase::Closed))) return Look::Nothing;
     if (ahead > 0 || phase == Phase::Taken) {
-      head_.store(head + 1, std::memory_order_relaxed);  // Relaxed: ours. Evicted, or being evicted.
-      emptied(head);
+      // Evicted, or being evicted. Evictions go in order, so what lay a lap before this slot's contents is
+      // gone too: skip it in one step, however far behind we are.
+      const uint64_t lap = ring_.slot_count();
+      uint64_t next = head + (ahead > 1 ? static_cast<uint64_t>(ahead) - 1 : 0) * lap + 1;
+      // A turn that lies beyond the tail was scribbled on. Relaxed: a hint, a lap's slack for its lag.
+      const uint64_t tail = ring_.tail_hint().load(std::memory_order_relaxed);
+      if (static_cast<int64_t>(next - tail) > static_cast<int64_t>(lap)) next = head + 1;
+      head_.store(next, std::memory_order_relaxed);  // Relaxed: ours.
+      if (oldest_ + lap < next) oldest_ = next - lap;
+      advance();
       continue;
     }
     if (head - oldest_ >= way_) return Look::InTheWay;

@@ -44,7 +44,7 @@ class Agent {
   static Result<Agent> attach(AgentOptions options);
 
   // Opens a topic for publishing. T: Bytes, or a Cap'n Proto struct (include ripstop/capnp.h).
-  // Errors: BadTopic, TopicsFull, SendersFull (64 topics an agent), NoSupervisor (only for a topic
+  // Errors: BadTopic, TopicsFull, SendersFull (64 topics an agent), SupervisorGone (only for a topic
   // that nobody has named before), Forked.
   template <class T = Bytes>
   Result<Publisher<T>> publisher(std::string_view topic, PublisherOptions options = {}) {
@@ -55,7 +55,7 @@ class Agent {
 
   // Subscribes to a topic. Messages published after it returns arrive. An agent gets each message once in
   // its inbox: a second subscription of the same topic there gets nothing; give it a ring of its own.
-  // Errors: BadTopic, TopicsFull, SubscriptionsFull, RingsFull, NoSupervisor, Forked.
+  // Errors: BadTopic, TopicsFull, SubscriptionsFull, RingsFull, SupervisorGone, Forked.
   template <class T = Bytes>
   Result<Subscriber<T>> subscriber(std::string_view topic, SubscriberOptions options = {}) {
     auto opened = open_subscriber(topic, options);
@@ -65,7 +65,7 @@ class Agent {
 
   // One end of a point-to-point channel: the lowest latency, payload in the slot. The first end to
   // come creates it with its geometry; a peer that asks for another one gets WrongGeometry.
-  // Errors: BadName, ChannelBusy (that end is taken; names who), RingsFull, WrongGeometry, NoSupervisor.
+  // Errors: BadName, ChannelBusy (that end is taken; names who), RingsFull, WrongGeometry, SupervisorGone.
   template <class T = Bytes>
   Result<typename Channel<T>::Sender> channel_sender(std::string_view name, ChannelOptions options = {}) {
     auto opened = open_channel_sender(name, options);
