@@ -74,7 +74,9 @@ void HundredIdleAgents(benchmark::State& state) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 100; ++i) {
     threads.emplace_back([&, i] {
-      auto agent = Agent::attach(supervisor().options("idle-" + std::to_string(i)));
+      AgentOptions options = supervisor().options("idle-" + std::to_string(i));
+      options.wait = Wait::Adaptive;  // The bench's own default spins.
+      auto agent = Agent::attach(std::move(options));
       if (!agent) return;
       auto inbox = agent->subscriber("idle.wake");
       if (!inbox) return;
