@@ -83,7 +83,7 @@ CapnpBuilder::Further& CapnpBuilder::further() {
     Result<memory::Loaned> loaned = Error{Errc::TooLarge, 0, "the message has too many segments",
                                           "its lists and texts were added piece by piece",
                                           "give the publisher a larger first_segment_bytes"};
-    if (links.size() < memory::kLinksMax / 2) loaned = publisher_.loan(std::max(wanted_bytes, doubled_bytes));
+    if (links.size() < memory::kLinksMax / 2) loaned = publisher_.loan(std::max(wanted_bytes, doubled_bytes), false);
     if (loaned) {
       loaned->header->role = layout::ChunkRole::Continuation;
       links.push_back(*loaned);

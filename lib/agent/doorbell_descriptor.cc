@@ -36,6 +36,7 @@ void DoorbellDescriptor::run(Inbox& inbox) noexcept {
   while (!ending_.load(std::memory_order_acquire)) {                 // A(descriptor)
     const uint32_t turn = turn_.load(std::memory_order_acquire);  // A(descriptor)
     sleeper.arm();
+    inbox.fence_for_sleep();
     if (!inbox.has_mail() && !ending_.load(std::memory_order_acquire)) {  // A(descriptor)
       sleeper.wait(0);
       if (!inbox.has_mail()) continue;  // Rung for something that was taken in the meantime.

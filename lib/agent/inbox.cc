@@ -13,6 +13,7 @@
 #include "layout/histogram.h"
 #include "memory/evict.h"
 #include "memory/holders.h"
+#include "ring/space.h"
 
 namespace ripstop::detail {
 
@@ -24,6 +25,17 @@ void count_up(std::atomic<uint64_t>& counter, uint64_t amount) noexcept {
   counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
 }
 
+// A receiver that found something so many times in a row is behind: what it takes next is there already.
+constexpr uint32_t kBusyRun = 3;
+// About as many messages as are taken while a line comes from another core.
+constexpr uint64_t kFetchedAhead = 2;
+
+// A receiver that keeps up with a stream meets its publisher on every line. It looks less often then, so
+// that a few messages gather: whoever waited for an answer before sending is not in a stream.
+constexpr uint32_t kQuickLooks = 4;    // Found after so few looks in vain, ...
+constexpr uint32_t kQuickRun = 32;     // ... so many times in a row: a stream.
+constexpr uint32_t kPausesInStream = 6;
+
 const layout::ChunkHeader& header_of(const std::byte* data) noexcept {
   return *reinterpret_cast<const layout::ChunkHeader*>(data - layout::kChunkHeaderBytes);
 }
@@ -32,7 +44,7 @@ const layout::ChunkHeader& header_of(const std::byte* data) noexcept {
 
 Inbox::Inbox(AgentCore& agent, const control::FabricMap& map, layout::AgentBlock& block, uint64_t incarnation,
              Wait wait, const base::TscScale& clock)
-    : agent_(agent), map_(map), block_(block), clock_(clock), waiting_(wait), sleeper_(block.front.doorbell) {
+    : agent_(agent), map_(map), block_(block), clock_(clock), waiting_(wait), sleeper_(block.front.doorbell), direct_(map.chunks(), block) {
   lanes_.reserve(layout::kLaneCount);
   for (std::size_t lane = 0; lane < layout::kLaneCount; ++lane) {
     lanes_.emplace_back(map.lane(block, lane), incarnation, block.back, lane, false, false);
@@ -89,7 +101,7 @@ InHand& Inbox::new_in_hand() {
 bool Inbox::has_mail() const noexcept {
   if (std::any_of(lanes_.begin(), lanes_.end(), [](const Source& lane) { return lane.has_mail(); })) return true;
   const std::lock_guard lock(rings_mutex_);
-  return std::any_of(rings_.begin(), rings_.end(), [](const auto& ring) { return ring->has_mail(); });
+  return direct_.has_mail() || std::any_of(rings_.begin(), rings_.end(), [](const auto& ring) { return ring->has_mail(); });
 }
 
 // A slot without a message for us: its bit is cleared, if it is there, and the slot is given back.
@@ -115,11 +127,21 @@ bool Inbox::make_way(Source& source) noexcept {
   return true;
 }
 
+// Fetches a message some way behind the one at `position`, if it is there.
+void Inbox::prefetch_behind(const Source& source) const noexcept {
+  const layout::Reference reference = source.peek(kFetchedAhead);
+  const layout::ChunkHeader* header = reference == 0 ? nullptr : map_.chunks().find(layout::reference_chunk(reference));
+  if (header == nullptr) return;
+  base::prefetch_for_write(header);
+  base::prefetch_for_read(reinterpret_cast<const std::byte*>(header) + layout::kChunkHeaderBytes);
+}
+
 TakeOutcome Inbox::open(Source& source, uint64_t position, const ring::SlotView& slot, Delivered& delivered) {
   const memory::ChunkMap& chunks = map_.chunks();
   const layout::SlotState state = layout::unpack(slot.state);
   layout::ChunkHeader* const held = chunks.find(layout::reference_chunk(slot.low));
   if (held == nullptr) return set_aside(source, position, slot, true);
+  if (busy_run_ >= kBusyRun) prefetch_behind(source);
   // The lines come together; the first one for writing, because the release swaps it.
   base::prefetch_for_write(held);
   const std::byte* const payload = memory::payload(*held);
@@ -156,36 +178,142 @@ TakeOutcome Inbox::open(Source& source, uint64_t position, const ring::SlotView&
   in_hand.slot.low = slot.low;
   in_hand.slot.state = slot.state;
   in_hand.held = false;
+  in_hand.direct = 0;
   delivered.in_hand = &in_hand;
   delivered.data = memory::payload(*root);
   delivered.payload_bytes = payload_bytes;
   return TakeOutcome::Ok;
 }
 
+TakeOutcome Inbox::take_slot(Source& source, Delivered& delivered, bool& finished) {
+  uint64_t position = 0;
+  ring::SlotView slot{0, 0};
+  finished = false;
+  switch (source.next(position, slot, agent_.id())) {
+    case Source::Look::Nothing:
+      return TakeOutcome::Empty;
+    case Source::Look::InTheWay:
+      if (!make_way(source)) return TakeOutcome::HeldFull;
+      finished = true;
+      return TakeOutcome::Empty;
+    case Source::Look::Found:
+      break;
+  }
+  const TakeOutcome outcome = open(source, position, slot, delivered);
+  finished = outcome == TakeOutcome::Empty;  // Finished before; each round empties one.
+  return outcome;
+}
+
 TakeOutcome Inbox::take_from(Source& source, Delivered& delivered) {
-  for (;;) {
-    uint64_t position = 0;
-    ring::SlotView slot{0, 0};
-    switch (source.next(position, slot, agent_.id())) {
-      case Source::Look::Nothing:
-        return TakeOutcome::Empty;
-      case Source::Look::InTheWay:
-        if (!make_way(source)) return TakeOutcome::HeldFull;
-        break;
-      case Source::Look::Found: {
-        const TakeOutcome outcome = open(source, position, slot, delivered);
-        if (outcome != TakeOutcome::Empty) return outcome;
-        break;  // The slot was finished before; each round empties one.
+  for (bool finished = true; finished;) {
+    const TakeOutcome outcome = take_slot(source, delivered, finished);
+    if (outcome != TakeOutcome::Empty) return outcome;
+  }
+  return TakeOutcome::Empty;
+}
+
+void Inbox::refresh_direct() noexcept {
+  const std::lock_guard lock(rings_mutex_);
+  const uint32_t corrupt_count = direct_.refresh();
+  if (corrupt_count != 0) count_up(block_.counters.corrupt_count, corrupt_count);
+}
+
+TakeOutcome Inbox::open_direct(DirectSource& direct, const DirectSource::Found& found, Delivered& delivered) {
+  layout::ChunkHeader& header = *found.header;
+  // The lines come together; the first one for writing, because the release swaps it.
+  base::prefetch_for_write(&header);
+  std::byte* const payload = memory::payload(header);
+  base::prefetch_for_read(payload);
+  base::prefetch_for_read(payload + base::kCacheLineBytes);
+  const layout::Reference reference = layout::make_reference(direct.chunk_number(found), found.generation);
+  const uint32_t payload_bytes = header.payload_bytes;
+  direct.taken(found);
+  if (busy_run_ >= kBusyRun) direct.prefetch();
+  if (payload_bytes > direct.capacity_bytes()) [[unlikely]] {
+    // Relaxed: evidence for a person.
+    block_.counters.corrupt_source.store(layout::receiver_agent(header.source), std::memory_order_relaxed);
+    count_up(block_.counters.corrupt_count, 1);
+    (void)memory::release(map_.chunks(), reference, direct.bit());
+    return TakeOutcome::Corrupt;
+  }
+  InHand& in_hand = new_in_hand();
+  in_hand.reference = reference;
+  in_hand.generation = found.generation;
+  in_hand.bit = direct.bit();
+  in_hand.attempt = 0;
+  in_hand.source = nullptr;
+  in_hand.held = false;
+  in_hand.direct = static_cast<uint8_t>(direct_.index_of(direct) + 1);
+  delivered.in_hand = &in_hand;
+  delivered.data = payload;
+  delivered.payload_bytes = payload_bytes;
+  return TakeOutcome::Ok;
+}
+
+TakeOutcome Inbox::take_merged(std::size_t lane, Delivered& delivered) {
+  // A busy direct lane leaves the others their turn.
+  constexpr uint32_t kDirectRun = 16;
+  Source& source = lanes_[lane];
+  bool looked_again = false;
+  for (bool finished = true; finished;) {
+    DirectSource::Found found;
+    DirectSource* direct = direct_.find(lane, found);
+    const layout::Reference first = source.peek();
+    if (first != 0 && !looked_again && direct_.changed()) [[unlikely]] {  // As in take_lanes().
+      refresh_direct();
+      looked_again = true;
+      finished = true;
+      continue;
+    }
+    if (direct != nullptr) {
+      const bool in_turn = direct->in_order(found) ? direct_run_ < kDirectRun : direct->passed >= source.slot_count();
+      if (first == 0 || in_turn) {
+        ++direct_run_;
+        return open_direct(*direct, found, delivered);
+      }
+      ++direct->passed;
+    }
+    direct_run_ = 0;
+    if (first == 0) return TakeOutcome::Empty;
+    // What its publisher sent before it through a direct lane is visible by now, and goes first.
+    if (const layout::ChunkHeader* header = map_.chunks().find(layout::reference_chunk(first))) {
+      DirectSource* earlier = header->role == layout::ChunkRole::Root
+                                  ? direct_.from(lane, header->source, header->publisher_row)
+                                  : direct_.find(lane, found);
+      if (earlier != nullptr && earlier->look(found) &&
+          (header->role != layout::ChunkRole::Root || found.sequence < header->sequence)) {
+        return open_direct(*earlier, found, delivered);
       }
     }
+    const TakeOutcome outcome = take_slot(source, delivered, finished);
+    if (outcome == TakeOutcome::Ok) {
+      const layout::ChunkHeader& root = header_of(delivered.data);
+      direct_.taken_elsewhere(root.source, root.publisher_row, root.sequence);
+    }
+    if (outcome != TakeOutcome::Empty) return outcome;
   }
+  return TakeOutcome::Empty;
 }
 
 TakeOutcome Inbox::take_lanes(Delivered& delivered) {
-  for (Source& lane : lanes_) {
-    const TakeOutcome outcome = take_from(lane, delivered);
-    if (outcome != TakeOutcome::Empty) return outcome;
+  if (direct_.changed()) [[unlikely]] refresh_direct();
+  if (empty_run_ != 0 && quick_run_ >= kQuickRun) {
+    for (uint32_t i = 0; i < kPausesInStream; ++i) base::spin_pause();
   }
+  for (std::size_t lane = 0; lane < layout::kLaneCount; ++lane) {
+    if (!direct_.serves(lane) && lanes_[lane].peek() == 0) continue;
+    // A lane that was opened before this message was pushed is visible by now, and so is what it holds.
+    if (direct_.changed()) [[unlikely]] refresh_direct();
+    const bool merged = direct_.serves(lane);
+    const TakeOutcome outcome = merged ? take_merged(lane, delivered) : take_from(lanes_[lane], delivered);
+    if (outcome == TakeOutcome::Empty) continue;
+    quick_run_ = empty_run_ <= kQuickLooks ? quick_run_ + 1 : 0;
+    empty_run_ = 0;
+    ++busy_run_;
+    return outcome;
+  }
+  busy_run_ = 0;
+  ++empty_run_;
   return TakeOutcome::Empty;
 }
 
@@ -200,17 +328,20 @@ TakeOutcome Inbox::take_rings(Delivered& delivered) {
   return TakeOutcome::Empty;
 }
 
-SubscriberCore* Inbox::subscriber_of(uint32_t topic_id, const Source& source) const noexcept {
+SubscriberCore* Inbox::subscriber_of(uint32_t topic_id, const Source* source) const noexcept {
   for (SubscriberCore* subscriber : subscribers_) {
-    const bool theirs = source.own() ? subscriber->ring == &source
-                                     : subscriber->ring == nullptr && subscriber->topic_id == topic_id;
+    const bool theirs = source != nullptr && source->own()
+                            ? subscriber->ring == source
+                            : subscriber->ring == nullptr && subscriber->topic_id == topic_id;
     if (theirs) return subscriber;
   }
   return nullptr;
 }
 
 void Inbox::count_take(SubscriberCore& subscriber, const layout::ChunkHeader& header) noexcept {
-  const uint64_t now = base::scaled_now_ns(clock_);
+  // Reading the clock is a good part of what a take costs. Back to back it is read every fourth time.
+  if (busy_run_ <= kBusyRun || busy_run_ % 4 == 0) last_take_ns_ = base::scaled_now_ns(clock_);
+  const uint64_t now = last_take_ns_;
   const uint64_t sent_ns = header.publish_time_ns;
   count_up(block_.counters.taken_count, 1);
   // Relaxed: evidence for whoever looks.
@@ -239,7 +370,7 @@ TakeOutcome Inbox::take(SubscriberCore* only, Delivered& delivered) {
     if (outcome == TakeOutcome::Empty && only == nullptr) outcome = take_rings(delivered);
     if (outcome != TakeOutcome::Ok) return outcome;
     const layout::ChunkHeader& header = header_of(delivered.data);
-    SubscriberCore* subscriber = subscriber_of(header.topic_id, *delivered.in_hand->source);
+    SubscriberCore* subscriber = subscriber_of(header.topic_id, delivered.in_hand->source);
     if (subscriber == nullptr) {
       count_up(block_.counters.orphan_count, 1);
       release(*delivered.in_hand);
@@ -268,6 +399,10 @@ Take<Message<Bytes>> Inbox::take(SubscriberCore* only) {
   return message_of(*this, delivered);
 }
 
+void Inbox::fence_for_sleep() const noexcept {
+  if (DirectInbox::ever(block_)) (void)ring::heavy_fence();  // No lane was opened where there is none.
+}
+
 TakeOutcome Inbox::sleep(SubscriberCore* only, uint64_t timeout_ns, Delivered& delivered) {
   count_up(block_.counters.sleep_count, 1);
   if (event_fd_ >= 0) {  // fd()'s thread owns the doorbell.
@@ -280,6 +415,7 @@ TakeOutcome Inbox::sleep(SubscriberCore* only, uint64_t timeout_ns, Delivered& d
     return take(only, delivered);
   }
   sleeper_.arm();
+  fence_for_sleep();
   const TakeOutcome outcome = take(only, delivered);
   if (outcome == TakeOutcome::Empty) sleeper_.wait(timeout_ns);
   sleeper_.disarm();
@@ -301,7 +437,9 @@ void Inbox::release(InHand& in_hand) noexcept {
   if (agent_.usable()) [[likely]] {
     (void)memory::release_seen(map_.chunks(), in_hand.reference, in_hand.generation, in_hand.bit);
     const bool in_slot = !in_hand.held && in_hand.source != nullptr;
-    if (!in_slot || !in_hand.source->give_back(in_hand.position, in_hand.slot)) {
+    if (in_hand.direct != 0) {
+      if (direct_.has_ended(in_hand.direct - 1)) [[unlikely]] refresh_direct();
+    } else if (!in_slot || !in_hand.source->give_back(in_hand.position, in_hand.slot)) {
       // In the held table: we moved it there, a publisher that needed the slot did, or the supervisor.
       memory::unhold(block_, in_hand.reference, in_hand.bit);
     }

@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "agent/direct_inbox.h"
 #include "agent/source.h"
 #include "agent/waiting.h"
 #include "base/clock.h"
@@ -34,6 +35,7 @@ struct InHand {
   uint64_t position = 0;
   ring::SlotView slot{0, 0};
   bool held = false;  // In the held table, not in its slot.
+  uint8_t direct = 0;  // It came through the direct lane of this number, from 1; then `source` is null.
 };
 
 // What a message is made of.
@@ -74,6 +76,9 @@ class Inbox {
   bool has_pending() const noexcept { return pending_count_ != 0; }
   // Whether something lies in a ring. Thread: any.
   bool has_mail() const noexcept;
+  // A sleeper's, between arming the bell and the last look: a direct lane's publisher passes no fence
+  // between its commit and its look at the bell. Thread: any.
+  void fence_for_sleep() const noexcept;
   // From now on the doorbell belongs to fd()'s thread, and we sleep on its descriptor.
   void use_descriptor(int event_fd) noexcept { event_fd_ = event_fd; }
 
@@ -81,13 +86,20 @@ class Inbox {
   TakeOutcome take(SubscriberCore* only, Delivered& delivered);
   TakeOutcome take_pending(SubscriberCore* only, Delivered& delivered) noexcept;
   TakeOutcome take_lanes(Delivered& delivered);
+  // A lane and the direct lanes of its priority.
+  TakeOutcome take_merged(std::size_t lane, Delivered& delivered);
+  TakeOutcome open_direct(DirectSource& direct, const DirectSource::Found& found, Delivered& delivered);
+  void refresh_direct() noexcept;
   TakeOutcome take_rings(Delivered& delivered);
   TakeOutcome take_from(Source& source, Delivered& delivered);
+  // One look at the source; `finished`: the slot held nothing any more, look again.
+  TakeOutcome take_slot(Source& source, Delivered& delivered, bool& finished);
   TakeOutcome open(Source& source, uint64_t position, const ring::SlotView& slot, Delivered& delivered);
+  void prefetch_behind(const Source& source) const noexcept;
   TakeOutcome set_aside(Source& source, uint64_t position, const ring::SlotView& slot, bool corrupt) noexcept;
   bool make_way(Source& source) noexcept;
   void remove_ring(Source& source);
-  SubscriberCore* subscriber_of(uint32_t topic_id, const Source& source) const noexcept;
+  SubscriberCore* subscriber_of(uint32_t topic_id, const Source* source) const noexcept;
   InHand& new_in_hand();
   TakeOutcome sleep(SubscriberCore* only, uint64_t timeout_ns, Delivered& delivered);
   void count_take(SubscriberCore& subscriber, const layout::ChunkHeader& header) noexcept;
@@ -104,6 +116,12 @@ class Inbox {
   mutable std::mutex rings_mutex_;  // fd()'s thread reads rings_ too; the receiving thread writes it.
   std::vector<std::unique_ptr<Source>> rings_;
   std::size_t next_ring_ = 0;
+  DirectInbox direct_;  // Opened and closed under rings_mutex_ too.
+  uint32_t direct_run_ = 0;  // Direct messages taken in a row.
+  uint32_t quick_run_ = 0;   // Takes in a row that had to look a few times at most.
+  uint32_t empty_run_ = 0;   // Looks in a row that found nothing.
+  uint64_t last_take_ns_ = 0;
+  uint32_t busy_run_ = 0;    // Takes in a row that found something: more is likely to be there.
   std::vector<SubscriberCore*> subscribers_;
   std::size_t pending_count_ = 0;  // Over all subscribers.
   std::vector<std::unique_ptr<InHand>> in_hand_pool_;

@@ -3,6 +3,7 @@
 // A lane with one taker is read in place: what is in hand stays FULL there. The agent's counters say
 // how many messages that are; the first in the queues are taken to be those.
 #include <algorithm>
+#include <functional>
 
 #include "agent/inspect_core.h"
 
@@ -109,6 +110,39 @@ void add_rings(const InspectCore& core, const AgentFacts& facts, AgentView& agen
   }
 }
 
+// What publishers have put into direct lanes to the agent (direct_lane.h), taken or not.
+void add_direct(const InspectCore& core, const layout::AgentBlock& block, AgentView& agent,
+                std::size_t ages_count, std::vector<Age>& ages) {
+  const memory::ChunkMap& chunks = core.map().chunks();
+  for (const base::AtomicPair& entry : block.direct) {
+    const layout::DirectWord word = layout::unpack_direct(look(entry.low));
+    const auto source = static_cast<uint32_t>(look(entry.high));
+    if (word.state == layout::DirectState::Free) continue;
+    const auto first = static_cast<layout::ChunkId>(word.slab << layout::kSlabIndexBits);
+    if (chunks.find(first) == nullptr) {
+      ++agent.corrupt;
+      continue;
+    }
+    LaneView lane;
+    lane.label = "direct " + core.agent_label(layout::receiver_agent(source));
+    lane.capacity = chunks.slab_of(first).chunk_count;
+    std::vector<uint64_t> ages_ns;
+    for (uint32_t index = 0; index < lane.capacity; ++index) {
+      const layout::ChunkHeader& chunk = *chunks.find(first | index);
+      if (((look(chunk.holders.high) >> word.bit) & 1) == 0 || chunk.source != source ||
+          chunk.publisher_row != word.row || (chunk.flags & layout::kFlagDirect) == 0) {
+        continue;
+      }
+      ++lane.waiting;
+      if (const auto age_ns = core.age_of(chunk.publish_time_ns)) ages_ns.push_back(*age_ns);
+    }
+    std::sort(ages_ns.begin(), ages_ns.end(), std::greater<>());
+    ages_ns.resize(std::min(ages_ns.size(), ages_count));
+    for (const uint64_t age_ns : ages_ns) ages.push_back({agent.lanes.size(), age_ns});
+    agent.lanes.push_back(std::move(lane));
+  }
+}
+
 }  // namespace
 
 void view_lanes(const InspectCore& core, const AgentFacts& facts, const layout::AgentBlock& block,
@@ -117,6 +151,7 @@ void view_lanes(const InspectCore& core, const AgentFacts& facts, const layout::
   std::vector<Age> ages;
   add_lanes(core, block, agent, in_hand + 1, ages);
   add_rings(core, facts, agent, in_hand + 1, ages);
+  add_direct(core, block, agent, in_hand + 1, ages);
   agent.held = count_held(core, block, agent.corrupt);
   settle_lanes(agent, in_hand, std::move(ages));
 }

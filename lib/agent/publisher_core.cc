@@ -28,6 +28,13 @@ namespace {
 constexpr uint64_t kSpinForRoomNs = 2'000;
 constexpr uint64_t kYieldForRoomNs = 100'000;
 
+// A direct lane is opened after so many messages that could have gone through it, twice in a row with
+// receivers that keep up; after one was refused, a good while later.
+constexpr int32_t kHotSends = 64;
+constexpr int32_t kHotSendsAfterRefusal = 1 << 16;
+// Above this a message's payload, not its way, is what it costs.
+constexpr uint32_t kDirectPayloadBytes = 1024;
+
 Error pool_empty(const control::FabricMap& map, uint32_t class_index) {
   // Who has the slabs of this class.
   std::vector<uint32_t> slabs_of(map.agent_capacity());
@@ -54,6 +61,13 @@ Error pool_empty(const control::FabricMap& map, uint32_t class_index) {
                "see who holds them with `shmctl segments`, or give the class more slabs in the configuration (classes)"};
 }
 
+// A loaned chunk as the first of a message, whatever it was before.
+void prepare_root(layout::ChunkHeader& header) noexcept {
+  header.role = layout::ChunkRole::Root;
+  header.flags = 0;
+  header.link = 0;
+}
+
 }  // namespace
 
 PublisherCore::PublisherCore(std::shared_ptr<AgentCore> agent, std::string topic, uint32_t topic_id,
@@ -65,10 +79,13 @@ PublisherCore::PublisherCore(std::shared_ptr<AgentCore> agent, std::string topic
       row_index_(row_index),
       options_(options),
       source_(agent_->name_word()),
-      row_(&agent_->block().publishers[row_index]) {}
+      row_(&agent_->block().publishers[row_index]),
+      direct_(agent_->map().chunks(), {agent_->id(), agent_->incarnation(), source_, row_index, agent_->node()}) {}
 
 PublisherCore::~PublisherCore() {
-  if (agent_->usable()) agent_->close_row(row_index_);
+  if (!agent_->usable()) return;
+  direct_.close();
+  agent_->close_row(row_index_);
 }
 
 bool PublisherCore::has_sender() noexcept {
@@ -76,7 +93,7 @@ bool PublisherCore::has_sender() noexcept {
   return sender_ != nullptr;
 }
 
-Result<memory::Loaned> PublisherCore::loan(std::size_t payload_bytes) {
+Result<memory::Loaned> PublisherCore::loan(std::size_t payload_bytes, bool root) {
   if (!agent_->usable()) return agent_->unusable();
   const memory::ChunkMap& chunks = agent_->map().chunks();
   const uint32_t class_first = chunks.class_for(payload_bytes);
@@ -92,15 +109,20 @@ Result<memory::Loaned> PublisherCore::loan(std::size_t payload_bytes) {
                  "an agent serves " + std::to_string(layout::kSenderCount) + " publishing threads",
                  "attach another agent for the further threads"};
   }
+  if (root) {
+    if (const auto loaned = direct_.loan(class_first)) return *loaned;
+  }
   // A full class borrows from the next larger one before it fails.
   for (uint32_t class_index = class_first; class_index < chunks.classes().size(); ++class_index) {
     if (const auto loaned = sender_->heap.loan(class_index)) {
-      layout::ChunkHeader& header = *loaned->header;
-      header.role = layout::ChunkRole::Root;
-      header.flags = 0;
-      header.link = 0;
+      prepare_root(*loaned->header);
       return *loaned;
     }
+  }
+  if (direct_.is_open()) {  // Its slab may be the one that is missing.
+    direct_.close();
+    hot_count_ = -kHotSendsAfterRefusal;
+    return loan(payload_bytes, root);
   }
   return pool_empty(agent_->map(), class_first);
 }
@@ -108,7 +130,9 @@ Result<memory::Loaned> PublisherCore::loan(std::size_t payload_bytes) {
 void PublisherCore::abort(const memory::Loaned& root, const Links& links) noexcept {
   if (!agent_->usable()) return;
   const auto end = [&](const memory::Loaned& loaned) {
-    memory::abort_loan(*loaned.header, loaned.generation);
+    const bool direct = direct_.has(loaned.chunk);
+    if (!direct || memory::is_loaned(*loaned.header)) memory::abort_loan(*loaned.header, loaned.generation);
+    if (direct) return direct_.loan_ended();
     // A thread that is refused a sender has no heap to tell: the slab's next owner finds the chunk.
     if (has_sender()) sender_->heap.aborted(loaned);
   };
@@ -119,7 +143,10 @@ void PublisherCore::abort(const memory::Loaned& root, const Links& links) noexce
 bool PublisherCore::refresh_route() noexcept {
   // Read before the route: a change in between makes us look again at the next send.
   const uint64_t epoch = agent_->view().route_epoch(shard_);
-  if (epoch == route_epoch_) return true;
+  return epoch == route_epoch_ || resolve_route(epoch);
+}
+
+bool PublisherCore::resolve_route(uint64_t epoch) noexcept {
   std::vector<layout::RouteReceiver> entries;
   if (!agent_->view().copy_route(topic_id_, entries)) return false;
   uint32_t corrupt_count = 0;
@@ -128,6 +155,13 @@ bool PublisherCore::refresh_route() noexcept {
     for (const Receiver& old : receivers_) {
       if (old.doorbell == receiver.doorbell) receiver.last_rung = old.last_rung;
     }
+  }
+  const auto same = [](const Receiver& a, const Receiver& b) {
+    return a.name == b.name && a.incarnation == b.incarnation && a.own_ring == b.own_ring;
+  };
+  if (!std::equal(fresh.begin(), fresh.end(), receivers_.begin(), receivers_.end(), same)) {
+    direct_.close();
+    hot_count_ = 0;
   }
   receivers_ = std::move(fresh);
   targets_.reserve(receivers_.size());
@@ -321,10 +355,15 @@ void PublisherCore::commit(const memory::Loaned& root, uint64_t sequence, uint64
   memory::commit(*root.header, bits);
 }
 
+void PublisherCore::went_out(const memory::Loaned& loaned) noexcept {
+  if (direct_.has(loaned.chunk)) return direct_.loan_ended();
+  sender_->heap.sent(loaned);
+}
+
 void PublisherCore::settle(const memory::Loaned& root, uint64_t sequence) noexcept {
   row_->sequence.store(sequence, std::memory_order_release);  // R(sequence)
   sender_->intent->root.store(0, std::memory_order_release);  // R(intent)
-  sender_->heap.sent(root);
+  went_out(root);
 }
 
 Sent PublisherCore::send(const memory::Loaned& root, uint32_t payload_bytes, Links& links, const SendOptions& options,
@@ -340,6 +379,13 @@ Sent PublisherCore::send(const memory::Loaned& root, uint32_t payload_bytes, Lin
   if (options.deadline_ns != 0 && options.deadline_ns <= now) return give_up(root, links, {}, SendOutcome::Expired, now);
   if (!refresh_route()) [[unlikely]] return give_up(root, links, {}, SendOutcome::Corrupt, now);
   if (receivers_.empty()) return give_up(root, links, {}, SendOutcome::NoReceiver, now);
+  if (direct_.has(root.chunk)) {
+    if (direct_.is_open() && lane == direct_.lane() && links.empty()) {
+      return send_direct(root, payload_bytes, lane, options, now, ring);
+    }
+    (void)memory::mark_loaned(*root.header);  // Through the rings it goes as every other chunk.
+    prepare_root(*root.header);
+  }
   if (receivers_.size() == 1 && links.empty()) [[likely]] {
     // The usual case, without the lists: one receiver with room.
     Receiver& receiver = receivers_.front();
@@ -371,17 +417,71 @@ Sent PublisherCore::send_to_one(Receiver& receiver, const ring::Tail& tail, cons
   // Relaxed: the push was a swap, a full fence.
   if (ring && ring::needs_ring(receiver.doorbell->load(std::memory_order_relaxed), receiver.last_rung)) {
     ring::ring_doorbell(*receiver.doorbell, receiver.last_rung);
+    hot_count_ = std::min(hot_count_, 0);
   }
   settle(root, sequence);
   count(sent, payload_bytes, now);
   sender_->heap.prefetch(root.class_index);
+  if (++hot_count_ == kHotSends) consider_direct(root.class_index, lane);
   return sent;
+}
+
+Sent PublisherCore::send_direct(const memory::Loaned& root, uint32_t payload_bytes, std::size_t lane,
+                                const SendOptions& options, uint64_t now, bool ring) noexcept {
+  const uint64_t sequence = row_->sequence.load(std::memory_order_relaxed) + 1;  // Relaxed: our own word.
+  write_header(*root.header, payload_bytes, lane, now, sequence, options);
+  root.header->flags |= layout::kFlagDirect;
+  memory::commit(*root.header, direct_.bits());
+  direct_.sent();
+  Sent sent{SendOutcome::Delivered, static_cast<uint32_t>(receivers_.size()), 0, 0, sequence};
+  if (agent_->view().route_epoch(shard_) != route_epoch_) [[unlikely]] take_back(root.reference(), sent);
+  if (ring) ring_all();
+  row_->sequence.store(sequence, std::memory_order_release);  // R(sequence)
+  count(sent, payload_bytes, now);
+  return sent;
+}
+
+void PublisherCore::take_back(layout::Reference reference, Sent& sent) noexcept {
+  const std::vector<Receiver> members = receivers_;
+  if (!refresh_route()) return;  // Corrupt: the next send says so. Who lives takes the message.
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    const bool stays = std::any_of(receivers_.begin(), receivers_.end(), [&](const Receiver& now) {
+      return now.name == members[i].name && now.incarnation == members[i].incarnation;
+    });
+    if (stays) continue;
+    if (memory::release(agent_->map().chunks(), reference, DirectLane::bit(i)) == memory::Release::Gone) continue;
+    --sent.receiver_count;
+    ++sent.gone_count;
+  }
+  conclude(sent, members.size());
+}
+
+void PublisherCore::consider_direct(uint32_t class_index, std::size_t lane) noexcept {
+  hot_count_ = 0;
+  if (direct_.is_open() || agent_->map().chunks().payload_bytes(class_index) > kDirectPayloadBytes) return;
+  bool keep_up = true;
+  for (Receiver& receiver : receivers_) {
+    if (receiver.own_ring) return;
+    // Relaxed: a hint. Who takes nothing has moved nothing since we last looked.
+    const uint64_t head = receiver.back->head_hint[lane].load(std::memory_order_relaxed);
+    keep_up = keep_up && receiver.head_mark != 0 && receiver.head_mark != head;
+    receiver.head_mark = head;
+  }
+  if (!keep_up) return;
+  if (!ring::heavy_fence() || !direct_.open(receivers_, static_cast<uint32_t>(lane), class_index)) {
+    hot_count_ = -kHotSendsAfterRefusal;
+    return;
+  }
+  // A member that died around our offer shows in the epoch, because it was moved before its block was
+  // given to anybody else.
+  (void)refresh_route();
 }
 
 Sent PublisherCore::send_to_all(const memory::Loaned& root, uint32_t payload_bytes, Links& links, std::size_t lane,
                                 const SendOptions& options, uint64_t now, bool ring) noexcept {
   Sent sent;
   const uint64_t wait_until_ns = wait_until(options, now);
+  const bool one_segment = links.empty();
   find_room(lane, wait_until_ns, sent);
   if (targets_.empty()) {
     const SendOutcome outcome = sent.outcome == SendOutcome::Corrupt ? SendOutcome::Corrupt
@@ -405,13 +505,16 @@ Sent PublisherCore::send_to_all(const memory::Loaned& root, uint32_t payload_byt
   for (std::size_t i = 0; i < targets_.size(); ++i) push(targets_[i], deliveries_[i], lane, wait_until_ns, sent);
   if (ring) ring_all();
   settle(root, sequence);
-  for (const memory::Loaned& link : links) sender_->heap.sent(link);
+  for (const memory::Loaned& link : links) went_out(link);
   links.clear();
   sender_->heap.prefetch(root.class_index);
 
   sent.sequence = sequence;
   conclude(sent, receivers_.size());
   count(sent, payload_bytes, now);
+  if (one_segment && sent.receiver_count == receivers_.size() && ++hot_count_ == kHotSends) {
+    consider_direct(root.class_index, lane);
+  }
   return sent;
 }
 
@@ -435,6 +538,7 @@ void PublisherCore::ring_all() noexcept {
     // Relaxed: the push before was a swap, a full fence.
     if (ring::needs_ring(receiver.doorbell->load(std::memory_order_relaxed), receiver.last_rung)) {
       ring::ring_doorbell(*receiver.doorbell, receiver.last_rung);
+      hot_count_ = std::min(hot_count_, 0);
     }
   }
 }

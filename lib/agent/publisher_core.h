@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/direct_lane.h"
 #include "agent/fan_out.h"
 #include "agent/receiver.h"
 #include "agent/sender.h"
@@ -28,9 +29,9 @@ class PublisherCore {
   PublisherCore& operator=(const PublisherCore&) = delete;
   ~PublisherCore();
 
-  // A chunk for `payload_bytes`, from the smallest class that has one.
+  // A chunk for `payload_bytes`, from the smallest class that has one. `root`: for the first segment.
   // Errors: TooLarge, PoolEmpty, SendersFull, Forked.
-  Result<memory::Loaned> loan(std::size_t payload_bytes);
+  Result<memory::Loaned> loan(std::size_t payload_bytes, bool root = true);
   void abort(const memory::Loaned& root, const Links& links) noexcept;
 
   // Sends `root` with the further segments `links`. The loan is over whatever the outcome.
@@ -57,6 +58,8 @@ class PublisherCore {
   };
 
   bool refresh_route() noexcept;
+  // Resolves the route again, and ends the direct lane when the receivers are others now.
+  bool resolve_route(uint64_t epoch) noexcept;
   // Takes the calling thread's sender: its heap and its intent are nobody else's. False: it is refused one.
   bool has_sender() noexcept;
   ring::Tail look_for_room(Receiver& receiver, std::size_t lane) noexcept;
@@ -69,6 +72,13 @@ class PublisherCore {
                         uint64_t wait_until_ns) noexcept;
   Sent send_to_one(Receiver& receiver, const ring::Tail& tail, const memory::Loaned& root, uint32_t payload_bytes,
                    std::size_t lane, const SendOptions& options, uint64_t now, bool ring) noexcept;
+  // Through the direct lane.
+  Sent send_direct(const memory::Loaned& root, uint32_t payload_bytes, std::size_t lane, const SendOptions& options,
+                   uint64_t now, bool ring) noexcept;
+  // The route moved around a send through the direct lane: takes back what nobody will take.
+  void take_back(layout::Reference reference, Sent& sent) noexcept;
+  // A message went out through the rings: opens a direct lane when that will pay.
+  void consider_direct(uint32_t class_index, std::size_t lane) noexcept;
   Sent send_to_all(const memory::Loaned& root, uint32_t payload_bytes, Links& links, std::size_t lane,
                    const SendOptions& options, uint64_t now, bool ring) noexcept;
   // The loan is over and nobody has it.
@@ -77,6 +87,8 @@ class PublisherCore {
                     uint64_t sequence, const SendOptions& options) noexcept;
   // The intent, then the one store that commits.
   void commit(const memory::Loaned& root, uint64_t sequence, uint64_t bits) noexcept;
+  // The loan of a committed chunk is over.
+  void went_out(const memory::Loaned& loaned) noexcept;
   // After the pushes and the wakes: nothing is under way any more.
   void settle(const memory::Loaned& root, uint64_t sequence) noexcept;
   // The outcome that the counts add up to.
@@ -95,6 +107,9 @@ class PublisherCore {
   Sender* sender_ = nullptr;
   uint64_t route_epoch_ = ~uint64_t{0};
   std::vector<Receiver> receivers_;
+  DirectLane direct_;
+  // Messages in a row that a direct lane could have taken, to receivers that were awake.
+  int32_t hot_count_ = 0;
   // Scratch of one send, kept to save the allocation.
   std::vector<Target> targets_;
   std::vector<uint32_t> names_;

@@ -19,10 +19,13 @@ struct Receiver {
   std::atomic<uint32_t>* doorbell;
   layout::RingBack* back;
   layout::SubscriptionRow* row;
+  layout::AgentBlock* block;
   uint32_t name;  // make_receiver().
   uint32_t last_rung = 0;
+  bool own_ring;
   Overflow overflow;
   std::array<uint64_t, layout::kLaneCount> head_seen{};  // The takers' hints, as last read.
+  uint64_t head_mark = 0;  // One of them, when it was last asked whether the receiver keeps up.
 };
 
 // Makes receivers of a route's entries; an entry that names nothing inside the maps is left out and

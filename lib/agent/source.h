@@ -68,6 +68,13 @@ class Source {
     return true;
   }
 
+  // What the slot `behind` the head refers to, 0 when nothing is there.
+  layout::Reference peek(uint64_t behind = 0) const noexcept {
+    ring::SlotView slot{0, 0};
+    return ring_.peek(head_.load(std::memory_order_relaxed) + behind, slot) ? slot.low : 0;  // Relaxed: ours.
+  }
+  uint32_t slot_count() const noexcept { return ring_.slot_count(); }
+
   // The oldest position that has not been given back.
   uint64_t oldest() const noexcept { return oldest_; }
   // Moves on from an oldest slot that holds nothing we have in hand: a helper emptied it.

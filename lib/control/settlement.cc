@@ -67,6 +67,11 @@ void clear_block(layout::AgentBlock& block) noexcept {
     zero(row.ring_id);
   }
   for (auto& bucket : block.latency_ns) zero(bucket);
+  for (base::AtomicPair& entry : block.direct) {
+    zero(entry.low);
+    zero(entry.high);
+  }
+  zero(block.front.direct_version);
   zero(block.back.space_waiters);
 }
 
@@ -380,6 +385,7 @@ void Settlement::wake_sleepers() noexcept {
     if (block == nullptr) continue;
     const uint32_t word = block->front.doorbell.load(std::memory_order_acquire);  // A(bell)
     if ((word & layout::kDoorbellArmed) == 0) continue;
+    if (has_direct_mail(*block)) wake(*block);
     for (std::size_t lane = 0; lane < layout::kLaneCount; ++lane) {
       // Relaxed: a hint; a sleeper has emptied all below and taken all there was.
       const uint64_t head = block->back.head_hint[lane].load(std::memory_order_relaxed);
@@ -417,6 +423,7 @@ Settled Settlement::settle(uint32_t agent_id, uint64_t incarnation, std::span<co
     if (memory::release(map_.chunks(), entry.low, layout::unpack(entry.high).bit) != memory::Release::Gone) ++settled.message_count;
     (void)held.compare_exchange(entry, {0, 0});  // R(held). A late helper's entry has no bit: it counts as empty.
   }
+  settle_direct(agent_id, incarnation, *block, settled);
   settle_slabs(agent_id, incarnation, settled);
   finish_closing(settled);
   // Publishers that wait for room in its rings must learn that there will be none.

@@ -63,6 +63,12 @@ class Settlement {
                        Settled& settled) noexcept;
   void settle_names(layout::ChunkHeader& root, layout::ChunkHeader& holder, layout::Reference reference,
                     std::span<const uint32_t> names, Settled& settled) noexcept;
+  // Direct lanes that end at the agent: what it had not released goes. Those of which it was the
+  // publisher: their receivers drain them, and the rows learn what was committed.
+  void settle_direct(uint32_t agent_id, uint64_t incarnation, layout::AgentBlock& block, Settled& settled) noexcept;
+  void release_direct(base::Pair entry, Settled& settled) noexcept;
+  void end_direct(uint32_t agent_id, uint64_t incarnation, layout::AgentBlock& block) noexcept;
+  bool has_direct_mail(const layout::AgentBlock& block) const noexcept;
   void settle_slabs(uint32_t agent_id, uint64_t incarnation, Settled& settled) noexcept;
   void finish_closing(Settled& settled) noexcept;
   void wake_sleepers() noexcept;

@@ -14,6 +14,7 @@
 namespace ripstop::layout {
 
 inline constexpr std::size_t kHeldCount = 64;         // Messages kept beyond their slot.
+inline constexpr std::size_t kDirectCount = 8;        // Direct lanes that end at one agent.
 inline constexpr std::size_t kSenderCount = 16;       // Threads that publish for one agent.
 inline constexpr std::size_t kPublisherRows = 64;     // Topics that one agent publishes.
 inline constexpr std::size_t kSubscriptionRows = 32;  // Subscriptions with counters of their own.
@@ -92,6 +93,9 @@ struct AgentBlock {
   SenderIntent senders[kSenderCount];
   // As a slot of phase FULL; EMPTY is {0, 0}. Written by the agent, by helping pushers and by recovery.
   base::AtomicPair held[kHeldCount];
+  // {DirectWord, source}. Free -> Open by a publisher, Open -> Ended by it or recovery, Ended -> Free by
+  // the agent once it has nothing more of it; all by swap. Recovery of the agent frees any of them.
+  base::AtomicPair direct[kDirectCount];
   PublisherRow publishers[kPublisherRows];
   SubscriptionRow subscriptions[kSubscriptionRows];
   // Publish-to-take latencies, log-linear. Written by the receiving thread.
@@ -101,9 +105,10 @@ static_assert(offsetof(AgentBlock, front) == 64);
 static_assert(offsetof(AgentBlock, back) == 128);
 static_assert(offsetof(AgentBlock, senders) == 256);
 static_assert(offsetof(AgentBlock, held) == 1280);
-static_assert(offsetof(AgentBlock, publishers) == 2304);
-static_assert(offsetof(AgentBlock, subscriptions) == 6400);
-static_assert(offsetof(AgentBlock, latency_ns) == 8448);
-static_assert(sizeof(AgentBlock) == 16896);
+static_assert(offsetof(AgentBlock, direct) == 2304);
+static_assert(offsetof(AgentBlock, publishers) == 2432);
+static_assert(offsetof(AgentBlock, subscriptions) == 6528);
+static_assert(offsetof(AgentBlock, latency_ns) == 8576);
+static_assert(sizeof(AgentBlock) == 17024);
 
 }  // namespace ripstop::layout

@@ -22,6 +22,8 @@ enum class ChunkRole : uint8_t {
 inline constexpr uint8_t kFlagTraceSampled = 1;
 inline constexpr uint8_t kFlagLinked = 2;  // `link` names something: the last release closes before it frees.
 
+inline constexpr uint8_t kFlagDirect = 4;  // Committed in a direct lane: its bits are the members', and no slot names it.
+
 inline constexpr std::size_t kHeaderReceivers = 4;
 
 // Written by the loaner until the commit, by nobody afterwards, but for `holders`.

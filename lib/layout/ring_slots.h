@@ -27,7 +27,7 @@ struct RingFront {
   // Hints, plain stores of any pusher: a position whose predecessors have all been pushed.
   alignas(base::kCacheLineBytes) std::atomic<uint64_t> tail_hint[kLaneCount];
   std::atomic<uint32_t> doorbell;  // Futex word. See above.
-  uint32_t reserved0;
+  std::atomic<uint32_t> direct_version;  // Moves after an entry of the agent's direct table changed.
   uint64_t reserved1[2];
 };
 static_assert(sizeof(RingFront) == 64);

@@ -51,6 +51,9 @@ inline constexpr unsigned kPublisherBit = 63;  // The loaner fills it; alone it 
 inline constexpr unsigned kClosingBit = 62;    // The last holder left; links are being given back.
 inline constexpr unsigned kLinkBit = 61;       // Held by the root message that names it as a link.
 inline constexpr unsigned kDeliveryCount = 61; // Bits 0..60: one per delivery, or per branch.
+// Direct lanes take bits from the top, so that a chunk of theirs sent through rings is no direct message.
+inline constexpr unsigned kDirectBitFirst = kDeliveryCount - 1;  // The first member's; the next one's is below.
+inline constexpr unsigned kDirectMembersMax = 24;
 inline constexpr uint64_t kPublisherHold = uint64_t{1} << kPublisherBit;
 inline constexpr uint64_t kClosing = uint64_t{1} << kClosingBit;
 inline constexpr uint64_t kLinkHold = uint64_t{1} << kLinkBit;
@@ -92,6 +95,32 @@ constexpr Phase word_phase(uint64_t word) noexcept { return static_cast<Phase>(w
 // How far `turn` is ahead of `base` on the 36-bit circle: negative when it is behind.
 constexpr int64_t turn_distance(uint64_t turn, uint64_t base) noexcept {
   return static_cast<int64_t>((turn - base) << (64 - kTurnBits)) >> (64 - kTurnBits);
+}
+
+// --- direct entry {free:19, start:6, slab:22, row:6, lane:3, bit:6, state:2}{free:32, source:32} -------
+
+// A publisher's offer in its receiver's block: messages come in the chunks of `slab`, one after the other,
+// beginning with chunk `start`, each with the receiver's `bit` and kFlagDirect. {0, 0}: no offer.
+enum class DirectState : uint8_t { Free = 0, Open = 1, Ended = 2 };
+
+struct DirectWord {
+  uint32_t start;
+  uint32_t slab;  // {node:4, slab:18}: a chunk's number without its index.
+  uint32_t row;   // The publisher's row, as in headers.
+  uint32_t lane;
+  uint32_t bit;
+  DirectState state;
+};
+
+constexpr uint64_t pack(const DirectWord& word) noexcept {
+  return (static_cast<uint64_t>(word.start & 63) << 39) | (static_cast<uint64_t>(word.slab & 0x3fffff) << 17) |
+         (static_cast<uint64_t>(word.row & 63) << 11) | (static_cast<uint64_t>(word.lane & 7) << 8) |
+         (static_cast<uint64_t>(word.bit & 63) << 2) | static_cast<uint64_t>(word.state);
+}
+constexpr DirectWord unpack_direct(uint64_t word) noexcept {
+  return {static_cast<uint32_t>(word >> 39) & 63, static_cast<uint32_t>(word >> 17) & 0x3fffff,
+          static_cast<uint32_t>(word >> 11) & 63, static_cast<uint32_t>(word >> 8) & 7,
+          static_cast<uint32_t>(word >> 2) & 63,  static_cast<DirectState>(word & 3)};
 }
 
 // --- receivers ------------------------------------------------------------------------------------

@@ -48,6 +48,10 @@ inline uint64_t mark_loaned(layout::ChunkHeader& header) noexcept {
   return header.holders.low.load(std::memory_order_relaxed);
 }
 
+inline bool is_loaned(const layout::ChunkHeader& header) noexcept {
+  return header.holders.high.load(std::memory_order_relaxed) == layout::kPublisherHold;  // Relaxed: the loaner's own.
+}
+
 // The loaner: LOANED -> FREE. Nobody ever saw the chunk.
 inline void abort_loan(layout::ChunkHeader& header, uint64_t generation) noexcept {
   header.holders.store_exclusive({generation + 1, 0});  // R(release)

@@ -183,7 +183,7 @@ struct AgentView {
   uint32_t slabs_owned = 0;
   uint64_t slab_bytes = 0;
 
-  std::vector<LaneView> lanes;  // The inbox's five, then rings of its own.
+  std::vector<LaneView> lanes;  // The inbox's five, rings of its own, direct lanes.
   uint32_t waiting = 0;         // Summed.
   uint32_t taken = 0;           // Summed over the lanes; messages in hand are these and `held`.
   uint32_t held = 0;

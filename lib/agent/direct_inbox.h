@@ -1,0 +1,142 @@
+// A receiver's end of direct lanes (direct_lane.h): where the next message of each lies, and in which
+// order they and the slots of the inbox are taken.
+//
+// Order: one publisher's messages on one topic and priority are taken as they were sent, whichever way
+// they came. A direct message that has the sequence after the last one taken is next. With a gap before
+// it the missing ones were pushed into the inbox's lane before it was committed, so they are seen there
+// now, if they came to us at all: the lane goes first, at most as many messages as it has slots.
+//
+// Thread: the agent's receiving thread, but for has_mail(), which excludes changes by a lock of the
+// caller's.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "layout/agent_block.h"
+#include "layout/chunk_header.h"
+#include "memory/chunk_map.h"
+
+namespace ripstop::detail {
+
+// One lane that ends here.
+class DirectSource {
+ public:
+  // What a message's header says, copied from a chunk that may be leaving this life.
+  struct Found {
+    layout::ChunkHeader* header = nullptr;
+    uint64_t generation = 0;
+    uint64_t sequence = 0;
+  };
+
+  // False when the entry names no slab or nonsense.
+  bool open(const memory::ChunkMap& map, base::Pair word) noexcept;
+  void close() noexcept { first_ = nullptr; }
+  bool is_open() const noexcept { return first_ != nullptr; }
+
+  // The next message. Thread: any, while the lane is not opened or closed.
+  bool look(Found& found) const noexcept;
+  bool in_order(const Found& found) const noexcept { return found.sequence == expected_; }
+  bool is_from(uint32_t source, uint32_t row) const noexcept { return source == source_ && row == row_; }
+  // The message of `found` is taken: the next one is in the next chunk.
+  void taken(const Found& found) noexcept {
+    // Relaxed: ours; has_mail() may look once too often.
+    last_.store(found.sequence, std::memory_order_relaxed);
+    const uint32_t cursor = cursor_.load(std::memory_order_relaxed) + 1;  // Relaxed: ours.
+    cursor_.store(cursor == chunk_count_ ? 0 : cursor, std::memory_order_relaxed);  // Relaxed: as above.
+    expected_ = found.sequence + 1;
+    passed = 0;
+  }
+  // A message of its publisher was taken from the inbox's lane.
+  void taken_elsewhere(uint64_t sequence) noexcept { expected_ = sequence + 1; }
+  // Fetches the lines of a message some way behind the next one: worth it when it is there already.
+  void prefetch() const noexcept;
+
+  // Whether a chunk of the slab still has our bit as a message of this lane, taken or not.
+  bool has_any() const noexcept;
+
+  uint32_t chunk_number(const Found&) const noexcept {
+    return first_chunk_ | cursor_.load(std::memory_order_relaxed);  // Relaxed: ours.
+  }
+  uint32_t bit() const noexcept { return bit_; }
+  uint32_t lane() const noexcept { return lane_; }
+  uint32_t capacity_bytes() const noexcept { return capacity_bytes_; }
+  base::Pair word() const noexcept { return word_; }
+
+  bool ended = false;      // The publisher sends no more through it.
+  uint32_t passed = 0;     // Messages of the inbox's lane taken while this one's next had a gap before it.
+  uint64_t expected_ = 0;  // The publisher's next sequence.
+
+ private:
+  layout::ChunkHeader& at(uint32_t index) const noexcept {
+    return *reinterpret_cast<layout::ChunkHeader*>(first_ + std::size_t{index} * stride_bytes_);
+  }
+
+  // About as many as are taken while one line comes from another core.
+  static constexpr uint32_t kFetchedAhead = 3;
+
+  std::byte* first_ = nullptr;
+  uint32_t stride_bytes_ = 0;
+  uint32_t chunk_count_ = 0;
+  uint32_t capacity_bytes_ = 0;
+  uint32_t first_chunk_ = 0;
+  uint32_t source_ = 0;
+  uint32_t row_ = 0;
+  uint32_t bit_ = 0;
+  uint32_t lane_ = 0;
+  base::Pair word_{0, 0};
+  std::atomic<uint32_t> cursor_{0};
+  std::atomic<uint64_t> last_{0};  // Sequence of the last one taken here: what lies a lap behind is older.
+};
+
+class DirectInbox {
+ public:
+  DirectInbox(const memory::ChunkMap& map, layout::AgentBlock& block) noexcept : map_(map), block_(block) {}
+  DirectInbox(const DirectInbox&) = delete;
+  DirectInbox& operator=(const DirectInbox&) = delete;
+
+  // Whether refresh() is due.
+  bool changed() const noexcept {
+    // A(direct). `waiting_`: an offer is put off until an earlier lane of its publisher is drained.
+    return block_.front.direct_version.load(std::memory_order_acquire) != version_ || waiting_;
+  }
+  // Opens what was offered and notices what has ended. Returns the number of entries that make no sense.
+  uint32_t refresh() noexcept;
+  // Whether a lane of this priority ends here.
+  bool serves(std::size_t lane) const noexcept { return (mask_ >> lane) & 1; }
+  // Whether any publisher ever had a lane to us: then a sleeper brings the fence.
+  static bool ever(const layout::AgentBlock& block) noexcept {
+    // Relaxed: the caller has passed a fence since it armed its bell.
+    return block.front.direct_version.load(std::memory_order_relaxed) != 0;
+  }
+
+  // The next message of a lane: one that is in order, else one that has a gap before it, else null.
+  DirectSource* find(std::size_t lane, DirectSource::Found& found) noexcept;
+  // The lane of this publisher and row, or null.
+  DirectSource* from(std::size_t lane, uint32_t source, uint32_t row) noexcept;
+  // A message of this publisher was taken from the inbox's lane.
+  void taken_elsewhere(uint32_t source, uint32_t row, uint64_t sequence) noexcept;
+  // Whether the lane has ended: then refresh() drops it when its last message is released.
+  bool has_ended(std::size_t index) const noexcept { return sources_[index].ended; }
+  uint8_t index_of(const DirectSource& source) const noexcept { return static_cast<uint8_t>(&source - sources_.data()); }
+  bool has_mail() const noexcept;
+
+ private:
+  void drop_if_drained(DirectSource& source, std::size_t index) noexcept;
+  bool may_open(uint32_t source, uint32_t row, uint64_t& expected) const noexcept;
+  void list_open() noexcept;
+
+  const memory::ChunkMap& map_;
+  layout::AgentBlock& block_;
+  std::array<DirectSource, layout::kDirectCount> sources_;
+  std::array<DirectSource*, layout::kDirectCount> open_{};  // Those that are open, first `open_count_`.
+  std::size_t open_count_ = 0;
+  uint32_t version_ = 0;
+  uint32_t mask_ = 0;  // Bit i: a lane of priority i.
+  std::size_t next_ = 0;  // Who is looked at first: each in its turn.
+  bool waiting_ = false;
+};
+
+}  // namespace ripstop::detail

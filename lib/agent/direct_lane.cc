@@ -1,0 +1,149 @@
+#include "agent/direct_lane.h"
+
+#include <algorithm>
+
+#include "base/cache_line.h"
+
+namespace ripstop::detail {
+
+namespace {
+
+// A full lane is waited for until so many chunks are free again, so that publisher and receivers do not
+// hand each single line to and fro; and never longer than the receivers need for about as many messages.
+constexpr uint32_t kRoomAtOnce = 16;
+constexpr uint32_t kLooksForRoom = 48;
+constexpr uint32_t kPausesBetweenLooks = 4;
+// After waiting in vain: a receiver keeps its messages, or does not run.
+constexpr uint32_t kHastyLoans = 256;
+
+// A slab of a direct lane serves one topic; the rest of the class must do for all others.
+constexpr uint32_t kSlabsKeptFree = 4;  // One in so many.
+
+}  // namespace
+
+bool DirectLane::wait_for_room() noexcept {
+  if (hasty_count_ > 0) {
+    --hasty_count_;
+    return false;
+  }
+  const layout::ChunkHeader& next = at(cursor_);
+  const layout::ChunkHeader& later = at((cursor_ + std::min(kRoomAtOnce, chunk_count_) - 1) % chunk_count_);
+  for (uint32_t looks = 0; looks < kLooksForRoom; ++looks) {
+    for (uint32_t pauses = 0; pauses < kPausesBetweenLooks; ++pauses) base::spin_pause();
+    if (memory::is_free(later)) break;
+  }
+  if (memory::is_free(next)) return true;
+  hasty_count_ = kHastyLoans;
+  return false;
+}
+
+bool DirectLane::take_slab(std::span<const Receiver> receivers, uint32_t class_index) {
+  // A member may not have drained an earlier lane of some slab: that one is not taken again yet.
+  std::vector<uint32_t> busy;
+  for (const Receiver& receiver : receivers) {
+    for (const base::AtomicPair& entry : receiver.block->direct) {
+      // Relaxed: only a slab's owner names it, and that would be us.
+      const layout::DirectWord word = layout::unpack_direct(entry.low.load(std::memory_order_relaxed));
+      if (word.state != layout::DirectState::Free) busy.push_back(word.slab);
+    }
+  }
+  const uint32_t node = publisher_.node;
+  std::vector<uint32_t> free_slabs;
+  uint32_t slab_count = 0;
+  for (uint32_t slab = 0; slab < map_.slab_count(node); ++slab) {
+    if (map_.slab(node, slab).class_index != class_index) continue;
+    ++slab_count;
+    // Relaxed: the swap below acquires.
+    if (layout::slab_owner_agent(map_.slab_owner(node, slab).load(std::memory_order_relaxed)) == 0) free_slabs.push_back(slab);
+  }
+  if (free_slabs.size() <= slab_count / kSlabsKeptFree) return false;
+  for (const uint32_t slab : free_slabs) {
+    const uint32_t first_chunk = layout::make_chunk_id(node, slab, 0);
+    if (std::find(busy.begin(), busy.end(), first_chunk >> layout::kSlabIndexBits) != busy.end()) continue;
+    const memory::SlabPlace& place = map_.slab(node, slab);
+    layout::SlabOwner& owner = map_.slab_owner(node, slab);
+    uint64_t word = owner.load(std::memory_order_relaxed);  // Relaxed: the swap acquires.
+    if (layout::slab_owner_agent(word) != 0) continue;
+    const uint64_t ours =
+        layout::make_slab_owner(layout::slab_owner_version(word) + 1, publisher_.agent_id, publisher_.incarnation);
+    // A(slab): what the last owner knew. Failure: another agent was faster.
+    if (!owner.compare_exchange_strong(word, ours, std::memory_order_acquire, std::memory_order_relaxed)) continue;
+    first_ = place.first;
+    stride_bytes_ = place.stride_bytes;
+    chunk_count_ = place.chunk_count;
+    class_index_ = class_index;
+    first_chunk_ = first_chunk;
+    owner_word_ = ours;
+    bool all_free = true;
+    for (uint32_t index = 0; index < chunk_count_ && all_free; ++index) all_free = memory::is_free(at(index));
+    if (all_free) return true;
+    give_slab_back();
+  }
+  first_ = nullptr;
+  return false;
+}
+
+void DirectLane::give_slab_back() noexcept {
+  const uint32_t node = layout::chunk_node(first_chunk_);
+  uint64_t word = owner_word_;
+  // R(slab): what we knew of its chunks, to the next owner. Failure: recovery was here, it is not ours.
+  (void)map_.slab_owner(node, layout::chunk_slab(first_chunk_))
+      .compare_exchange_strong(word, layout::make_slab_owner(layout::slab_owner_version(word) + 1, 0, 0),
+                               std::memory_order_release, std::memory_order_relaxed);  // Relaxed: not used.
+  first_chunk_ = ~uint32_t{0};
+  first_ = nullptr;
+}
+
+bool DirectLane::offer(const Receiver& receiver, std::size_t member) {
+  const base::Pair word{layout::pack(layout::DirectWord{cursor_, first_chunk_ >> layout::kSlabIndexBits, publisher_.row,
+                                                        lane_, bit(member), layout::DirectState::Open}),
+                        publisher_.source};
+  for (base::AtomicPair& entry : receiver.block->direct) {
+    base::Pair free{0, 0};
+    if (!entry.compare_exchange(free, word)) continue;  // R(direct)
+    members_.push_back({&entry, &receiver.block->front.direct_version, word});
+    receiver.block->front.direct_version.fetch_add(1, std::memory_order_acq_rel);  // R(direct)
+    return true;
+  }
+  return false;
+}
+
+void DirectLane::end_offers() noexcept {
+  for (Member& member : members_) {
+    layout::DirectWord word = layout::unpack_direct(member.word.low);
+    word.state = layout::DirectState::Ended;
+    base::Pair expected = member.word;
+    // R(direct). Failure: the member died, and recovery has freed its entries.
+    if (member.entry->compare_exchange(expected, {layout::pack(word), member.word.high})) {
+      member.version->fetch_add(1, std::memory_order_acq_rel);  // R(direct)
+    }
+  }
+  members_.clear();
+}
+
+bool DirectLane::open(std::span<const Receiver> receivers, uint32_t lane, uint32_t class_index) {
+  if (receivers.size() > layout::kDirectMembersMax || loaned_) return false;
+  if (!take_slab(receivers, class_index)) return false;
+  lane_ = lane;
+  cursor_ = 0;
+  hasty_count_ = 0;
+  bits_ = 0;
+  members_.reserve(receivers.size());
+  for (std::size_t i = 0; i < receivers.size(); ++i) {
+    bits_ |= uint64_t{1} << bit(i);
+    if (offer(receivers[i], i)) continue;
+    close();
+    return false;
+  }
+  return true;
+}
+
+void DirectLane::close() noexcept {
+  if (first_ == nullptr) return;
+  end_offers();
+  first_ = nullptr;
+  // With a loan out, the slab is given back when that ends.
+  if (!loaned_) give_slab_back();
+}
+
+}  // namespace ripstop::detail

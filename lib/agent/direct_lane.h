@@ -1,0 +1,135 @@
+// A direct lane: a slab whose chunks one publisher fills one after the other, and whose receivers look
+// for the next message in the next chunk itself, not in a slot of their inbox.
+//
+// Invariants, and who may write each word:
+//   The publisher alone loans chunks of the slab, while the lane is open and until a later owner takes
+//   the slab. It sends through the lane only from the chunk at its cursor, with one bit for each member
+//   and kFlagDirect, and then moves the cursor on; so member i's next direct message is in the chunk at
+//   member i's cursor and nowhere else.
+//   holders   {g, 0} -> {g, members' bits}: the commit, and the delivery to all members at once.
+//             Nothing can be half done, so no intent is written and recovery has nothing to push. The
+//             chunk at the cursor is not marked as loaned: nobody else may loan it, and its first line,
+//             on which the members spin, is written in one go, by the send.
+//   entry     layout::AgentBlock::direct says who writes it when.
+//   Whatever does not fit (the chunk at the cursor is held still, another priority, too large, another
+//   set of receivers) goes through the rings as ever; receivers put the two in order by the publisher's
+//   sequence (direct_inbox.h). So a lane is never waited for, and ends at any time without a handshake.
+//
+// A member that dies: recovery moves the route's epoch, makes every processor pass a fence, then
+// releases the member's bits in the slab. The publisher looks at the epoch after each commit. Either
+// recovery sees the commit or the publisher sees the epoch and takes the bit back; both is harmless.
+//
+// A sleeper brings the fence (README.md, "Who goes to sleep"): nothing stands between the commit and the
+// look at the bell.
+//
+// Edges.  R(commit) -> A(commit), as for every chunk (memory/holders.h).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "agent/receiver.h"
+#include "base/atomic_pair.h"
+#include "memory/chunk_map.h"
+#include "memory/holders.h"
+#include "memory/slab_heap.h"
+
+namespace ripstop::detail {
+
+// The publisher's end.
+// Thread:   one at a time.
+// Lifetime: ends before the maps.
+class DirectLane {
+ public:
+  struct Publisher {
+    uint32_t agent_id;
+    uint64_t incarnation;
+    uint32_t source;  // As headers name it.
+    uint32_t row;
+    uint32_t node;
+  };
+
+  DirectLane(const memory::ChunkMap& map, Publisher publisher) noexcept : map_(map), publisher_(publisher) {}
+  DirectLane(const DirectLane&) = delete;
+  DirectLane& operator=(const DirectLane&) = delete;
+
+  // Offers a lane to `receivers`, in their order. False when one of them has no place for it, or when the
+  // class has no slab to spare. The caller looks at the route's epoch again before it sends.
+  bool open(std::span<const Receiver> receivers, uint32_t lane, uint32_t class_index);
+  // The members drain what is there; the slab is anybody's.
+  void close() noexcept;
+
+  bool is_open() const noexcept { return first_ != nullptr; }
+  uint32_t lane() const noexcept { return lane_; }
+  // The members' bits; a send through the lane commits with them.
+  uint64_t bits() const noexcept { return bits_; }
+  static uint32_t bit(std::size_t member) noexcept { return layout::kDirectBitFirst - static_cast<uint32_t>(member); }
+
+  // The chunk at the cursor, if it is free and of `class_index` or larger; waits a few hundred
+  // nanoseconds for receivers that are just behind.
+  std::optional<memory::Loaned> loan(uint32_t class_index) noexcept {
+    if (first_ == nullptr || class_index > class_index_ || loaned_) return std::nullopt;
+    layout::ChunkHeader& header = at(cursor_);
+    if (!memory::is_free(header)) [[unlikely]] {
+      if (!wait_for_room()) return std::nullopt;
+    }
+    loaned_ = true;
+    // Relaxed: is_free() acquired the release, and nobody but us moves it on.
+    const uint64_t generation = header.holders.low.load(std::memory_order_relaxed);
+    return memory::Loaned{&header, first_chunk_ | cursor_, generation, class_index_};
+  }
+  // Whether `chunk` was loaned here, perhaps before the lane was closed.
+  bool has(layout::ChunkId chunk) const noexcept { return (chunk & ~(layout::kSlabChunksMax - 1)) == first_chunk_; }
+  // The loan of such a chunk is over: it was committed or aborted.
+  void loan_ended() noexcept {
+    loaned_ = false;
+    if (first_ == nullptr) give_slab_back();
+  }
+  // It was sent through the lane.
+  void sent() noexcept {
+    loaned_ = false;
+    cursor_ = cursor_ + 1 == chunk_count_ ? 0 : cursor_ + 1;
+    // The first line of the next chunk is with the members, who spin on it; so fetch those behind.
+    const uint32_t ahead = cursor_ + kFetchedAhead;
+    const auto* line = reinterpret_cast<const std::byte*>(&at(ahead < chunk_count_ ? ahead : ahead - chunk_count_));
+    base::prefetch_for_write(line);
+    base::prefetch_for_write(line + layout::kChunkHeaderBytes);
+  }
+
+ private:
+  static constexpr uint32_t kFetchedAhead = 3;
+
+  struct Member {
+    base::AtomicPair* entry;
+    std::atomic<uint32_t>* version;
+    base::Pair word;
+  };
+
+  layout::ChunkHeader& at(uint32_t index) const noexcept {
+    return *reinterpret_cast<layout::ChunkHeader*>(first_ + std::size_t{index} * stride_bytes_);
+  }
+  bool wait_for_room() noexcept;
+  bool take_slab(std::span<const Receiver> receivers, uint32_t class_index);
+  void give_slab_back() noexcept;
+  bool offer(const Receiver& receiver, std::size_t member);
+  void end_offers() noexcept;
+
+  const memory::ChunkMap& map_;
+  Publisher publisher_;
+  std::byte* first_ = nullptr;  // Null: not open.
+  uint32_t stride_bytes_ = 0;
+  uint32_t chunk_count_ = 0;
+  uint32_t cursor_ = 0;
+  uint32_t first_chunk_ = ~uint32_t{0};  // Number of the slab's first chunk; all ones: we have no slab.
+  uint32_t class_index_ = 0;
+  uint32_t lane_ = 0;
+  uint32_t hasty_count_ = 0;  // Loans that do not wait, because waiting has not paid.
+  uint64_t bits_ = 0;
+  uint64_t owner_word_ = 0;
+  bool loaned_ = false;
+  std::vector<Member> members_;
+};
+
+}  // namespace ripstop::detail
