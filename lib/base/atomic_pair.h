@@ -5,22 +5,23 @@
 // 16-byte load on purpose: a locked one dirties the line and faults on a read-only map.
 //
 // How it works: the instruction is written out (cmpxchg16b, casp) because std::atomic<__int128>
-// goes through libatomic. Under ThreadSanitizer the builtin takes its place, which the tool
-// understands. Both are full barriers: on x86 every locked instruction is, elsewhere casp is seq_cst.
+// goes through libatomic. It is a full barrier: on x86 every locked instruction is, elsewhere casp is
+// seq_cst. ThreadSanitizer does not see it and is told its order; its own 16-byte swap is a lock inside
+// one process, and our words are shared by several.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 
 #if defined(__SANITIZE_THREAD__)
-#define RIPSTOP_PAIR_BUILTIN 1
+#define RIPSTOP_PAIR_TOLD 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
-#define RIPSTOP_PAIR_BUILTIN 1
+#define RIPSTOP_PAIR_TOLD 1
 #endif
 #endif
 
-#if defined(RIPSTOP_PAIR_BUILTIN)
+#if defined(RIPSTOP_PAIR_TOLD)
 #include <sanitizer/tsan_interface.h>
 #endif
 
@@ -42,18 +43,34 @@ struct alignas(16) AtomicPair {
   // Replaces `expected` by `desired`. On failure `expected` is what was there.
   // A full barrier either way.
   bool compare_exchange(Pair& expected, Pair desired) noexcept {
-#if defined(RIPSTOP_PAIR_BUILTIN)
-    // The tool keeps its clocks by address: the swap orders `low`, and this the readers of `high` alone.
-    __tsan_release(&high);  // R(*)
-    auto* word = reinterpret_cast<unsigned __int128*>(this);
-    unsigned __int128 old = (static_cast<unsigned __int128>(expected.high) << 64) | expected.low;
-    const unsigned __int128 value = (static_cast<unsigned __int128>(desired.high) << 64) | desired.low;
-    // A(*), R(*): both are the caller's, as of the instruction below.
-    const bool swapped = __atomic_compare_exchange_n(word, &old, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-    expected = {static_cast<uint64_t>(old), static_cast<uint64_t>(old >> 64)};
-    __tsan_acquire(&high);  // A(*)
+    tell_before();
+    const bool swapped = swap(expected, desired);
+    tell_after();
     return swapped;
-#elif defined(__x86_64__)
+  }
+
+  // Writes both halves in one go, for a word that nobody else may write at this moment. A release.
+  //
+  // How it works: processors with AVX store 16 aligned bytes at once (Intel SDM 3A §9.1.1, AMD APM 2
+  // §7.3.2); a kill falls between instructions, so the halves cannot part. Others swap in a loop.
+  void store_exclusive(Pair value) noexcept {
+#if defined(__x86_64__) && !defined(RIPSTOP_PAIR_TOLD)
+    if (pair_store_is_atomic) [[likely]] {
+      using Vector = long long __attribute__((vector_size(16)));
+      const Vector vector{static_cast<long long>(value.low), static_cast<long long>(value.high)};
+      asm volatile("movdqa %[vector], %[word]" : [word] "=m"(*this) : [vector] "x"(vector) : "memory");
+      return;
+    }
+#endif
+    // Relaxed: the swap checks both halves.
+    Pair expected{low.load(std::memory_order_relaxed), high.load(std::memory_order_relaxed)};
+    while (!compare_exchange(expected, value)) {
+    }
+  }
+
+ private:
+  bool swap(Pair& expected, Pair desired) noexcept {
+#if defined(__x86_64__)
     bool swapped;
     asm volatile("lock cmpxchg16b %[word]"
                  : [word] "+m"(*this), "=@ccz"(swapped), "+a"(expected.low), "+d"(expected.high)
@@ -77,23 +94,18 @@ struct alignas(16) AtomicPair {
 #endif
   }
 
-  // Writes both halves in one go, for a word that nobody else may write at this moment. A release.
-  //
-  // How it works: processors with AVX store 16 aligned bytes at once (Intel SDM 3A §9.1.1, AMD APM 2
-  // §7.3.2); a kill falls between instructions, so the halves cannot part. Others swap in a loop.
-  void store_exclusive(Pair value) noexcept {
-#if defined(__x86_64__) && !defined(RIPSTOP_PAIR_BUILTIN)
-    if (pair_store_is_atomic) [[likely]] {
-      using Vector = long long __attribute__((vector_size(16)));
-      const Vector vector{static_cast<long long>(value.low), static_cast<long long>(value.high)};
-      asm volatile("movdqa %[vector], %[word]" : [word] "=m"(*this) : [vector] "x"(vector) : "memory");
-      return;
-    }
+  // For ThreadSanitizer, which keeps its clocks by address: readers look at either half.
+  void tell_before() noexcept {
+#if defined(RIPSTOP_PAIR_TOLD)
+    __tsan_release(&low);   // R(*): the caller's.
+    __tsan_release(&high);  // R(*)
 #endif
-    // Relaxed: the swap checks both halves.
-    Pair expected{low.load(std::memory_order_relaxed), high.load(std::memory_order_relaxed)};
-    while (!compare_exchange(expected, value)) {
-    }
+  }
+  void tell_after() noexcept {
+#if defined(RIPSTOP_PAIR_TOLD)
+    __tsan_acquire(&low);   // A(*): the caller's.
+    __tsan_acquire(&high);  // A(*)
+#endif
   }
 };
 static_assert(sizeof(AtomicPair) == 16);

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -68,7 +69,11 @@ class RealFabric {
   ~RealFabric() {
     if (pid_ > 0) {
       ::kill(pid_, SIGTERM);
-      waitpid(pid_, nullptr, 0);
+      int status = 0;
+      waitpid(pid_, &status, 0);
+      // What a sanitizer found in the supervisor, if only at its end, shows here and nowhere else.
+      std::ifstream log(directory_ + "/log");
+      EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << log.rdbuf();
     }
     std::filesystem::remove_all(directory_);
   }

@@ -41,7 +41,7 @@ constexpr uint32_t kRing = 1;
 constexpr uint32_t kPayloadWords = 8;
 
 // Instrumented code is slower, and under ThreadSanitizer a race shows in few rounds.
-#if defined(RIPSTOP_PAIR_BUILTIN)  // ThreadSanitizer, of either compiler (base/atomic_pair.h).
+#if defined(RIPSTOP_PAIR_TOLD)  // ThreadSanitizer, of either compiler (base/atomic_pair.h).
 constexpr uint64_t kMessages = 30'000;
 #elif defined(__SANITIZE_ADDRESS__)
 constexpr uint64_t kMessages = 24'000;

@@ -31,7 +31,7 @@ using fabric::FakeShape;
 constexpr uint64_t kSleepNs = 10'000'000'000;
 constexpr uint64_t kIncarnation = 5;
 
-#if defined(RIPSTOP_PAIR_BUILTIN) || defined(__SANITIZE_ADDRESS__)  // The first: ThreadSanitizer.
+#if defined(RIPSTOP_PAIR_TOLD) || defined(__SANITIZE_ADDRESS__)  // The first: ThreadSanitizer.
 constexpr uint64_t kScale = 4;
 #else
 constexpr uint64_t kScale = 1;
