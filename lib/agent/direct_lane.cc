@@ -8,34 +8,27 @@ namespace ripstop::detail {
 
 namespace {
 
-// A full lane is waited for until so many chunks are free again, so that publisher and receivers do not
-// hand each single line to and fro; and never longer than the receivers need for about as many messages.
-constexpr uint32_t kRoomAtOnce = 16;
-constexpr uint32_t kLooksForRoom = 48;
-constexpr uint32_t kPausesBetweenLooks = 4;
+constexpr uint32_t kMuchRoom = 16;
 // After waiting in vain: a receiver keeps its messages, or does not run.
-constexpr uint32_t kHastyLoans = 256;
+constexpr uint32_t kHastySends = 256;
 
 // A slab of a direct lane serves one topic; the rest of the class must do for all others.
 constexpr uint32_t kSlabsKeptFree = 4;  // One in so many.
 
 }  // namespace
 
-bool DirectLane::wait_for_room() noexcept {
-  if (hasty_count_ > 0) {
-    --hasty_count_;
-    return false;
-  }
-  const layout::ChunkHeader& next = at(cursor_);
-  const layout::ChunkHeader& later = at((cursor_ + std::min(kRoomAtOnce, chunk_count_) - 1) % chunk_count_);
-  for (uint32_t looks = 0; looks < kLooksForRoom; ++looks) {
-    for (uint32_t pauses = 0; pauses < kPausesBetweenLooks; ++pauses) base::spin_pause();
-    if (memory::is_free(later)) break;
-  }
-  if (memory::is_free(next)) return true;
-  hasty_count_ = kHastyLoans;
+bool DirectLane::may_wait() noexcept {
+  if (loaned_) return false;
+  if (hasty_count_ == 0) return true;
+  --hasty_count_;
   return false;
 }
+
+bool DirectLane::has_much_room() const noexcept {
+  return memory::is_free(at((cursor_ + std::min(kMuchRoom, chunk_count_) - 1) % chunk_count_)) && has_room();
+}
+
+void DirectLane::waited_in_vain() noexcept { hasty_count_ = kHastySends; }
 
 bool DirectLane::take_slab(std::span<const Receiver> receivers, uint32_t class_index) {
   // A member may not have drained an earlier lane of some slab: that one is not taken again yet.

@@ -67,19 +67,27 @@ class DirectLane {
   uint64_t bits() const noexcept { return bits_; }
   static uint32_t bit(std::size_t member) noexcept { return layout::kDirectBitFirst - static_cast<uint32_t>(member); }
 
-  // The chunk at the cursor, if it is free and of `class_index` or larger; waits a few hundred
-  // nanoseconds for receivers that are just behind.
+  // The chunk at the cursor, if it is free and of `class_index` or larger.
   std::optional<memory::Loaned> loan(uint32_t class_index) noexcept {
-    if (first_ == nullptr || class_index > class_index_ || loaned_) return std::nullopt;
+    if (class_index > class_index_ || !has_room()) return std::nullopt;
     layout::ChunkHeader& header = at(cursor_);
-    if (!memory::is_free(header)) [[unlikely]] {
-      if (!wait_for_room()) return std::nullopt;
-    }
     loaned_ = true;
     // Relaxed: is_free() acquired the release, and nobody but us moves it on.
     const uint64_t generation = header.holders.low.load(std::memory_order_relaxed);
     return memory::Loaned{&header, first_chunk_ | cursor_, generation, class_index_};
   }
+  bool has_room() const noexcept { return first_ != nullptr && !loaned_ && memory::is_free(at(cursor_)); }
+  bool fits(std::size_t payload_bytes) const noexcept {
+    return first_ != nullptr && payload_bytes <= map_.payload_bytes(class_index_);
+  }
+  // Full: whether it may pay to wait for room. Not while the chunk at the cursor is out on loan, and not
+  // soon after waiting in vain.
+  bool may_wait() noexcept;
+  // Whether there is room for a good many messages, so that publisher and receivers do not hand each
+  // single line to and fro.
+  bool has_much_room() const noexcept;
+  void waited_in_vain() noexcept;
+
   // Whether `chunk` was loaned here, perhaps before the lane was closed.
   bool has(layout::ChunkId chunk) const noexcept { return (chunk & ~(layout::kSlabChunksMax - 1)) == first_chunk_; }
   // The loan of such a chunk is over: it was committed or aborted.
@@ -110,7 +118,6 @@ class DirectLane {
   layout::ChunkHeader& at(uint32_t index) const noexcept {
     return *reinterpret_cast<layout::ChunkHeader*>(first_ + std::size_t{index} * stride_bytes_);
   }
-  bool wait_for_room() noexcept;
   bool take_slab(std::span<const Receiver> receivers, uint32_t class_index);
   void give_slab_back() noexcept;
   bool offer(const Receiver& receiver, std::size_t member);
@@ -125,7 +132,7 @@ class DirectLane {
   uint32_t first_chunk_ = ~uint32_t{0};  // Number of the slab's first chunk; all ones: we have no slab.
   uint32_t class_index_ = 0;
   uint32_t lane_ = 0;
-  uint32_t hasty_count_ = 0;  // Loans that do not wait, because waiting has not paid.
+  uint32_t hasty_count_ = 0;  // Sends that do not wait, because waiting has not paid.
   uint64_t bits_ = 0;
   uint64_t owner_word_ = 0;
   bool loaned_ = false;

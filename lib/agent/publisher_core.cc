@@ -385,6 +385,14 @@ Sent PublisherCore::send(const memory::Loaned& root, uint32_t payload_bytes, Lin
     }
     (void)memory::mark_loaned(*root.header);  // Through the rings it goes as every other chunk.
     prepare_root(*root.header);
+  } else if (direct_.fits(payload_bytes) && lane == direct_.lane() && links.empty() &&
+             wait_for_direct(wait_until(options, now))) {
+    // Built elsewhere, because the lane was full or its chunk was out. A copy of so little costs less
+    // than the way through the rings, and the order needs no merging.
+    const memory::Loaned mine = *direct_.loan(0);
+    std::memcpy(memory::payload(*mine.header), memory::payload(*root.header), payload_bytes);
+    abort(root, {});
+    return send_direct(mine, payload_bytes, lane, options, now, ring);
   }
   if (receivers_.size() == 1 && links.empty()) [[likely]] {
     // The usual case, without the lists: one receiver with room.
@@ -439,6 +447,24 @@ Sent PublisherCore::send_direct(const memory::Loaned& root, uint32_t payload_byt
   row_->sequence.store(sequence, std::memory_order_release);  // R(sequence)
   count(sent, payload_bytes, now);
   return sent;
+}
+
+bool PublisherCore::wait_for_direct(uint64_t wait_until_ns) noexcept {
+  if (direct_.has_room()) return true;
+  if (wait_until_ns == 0 || !direct_.may_wait()) return false;
+  ring_all();  // They may sleep on what lies in the lane.
+  const uint64_t start_ns = agent_->now_ns();
+  for (;;) {
+    for (int pauses = 0; pauses < 8; ++pauses) base::spin_pause();
+    if (direct_.has_much_room()) return true;
+    const uint64_t now = agent_->now_ns();
+    if (now - start_ns < kSpinForRoomNs) continue;
+    if (direct_.has_room()) return true;
+    if (now >= wait_until_ns || now - start_ns >= kYieldForRoomNs) break;
+    sched_yield();
+  }
+  direct_.waited_in_vain();
+  return false;
 }
 
 void PublisherCore::take_back(layout::Reference reference, Sent& sent) noexcept {

@@ -75,6 +75,9 @@ class PublisherCore {
   // Through the direct lane.
   Sent send_direct(const memory::Loaned& root, uint32_t payload_bytes, std::size_t lane, const SendOptions& options,
                    uint64_t now, bool ring) noexcept;
+  // Whether the direct lane has room for a message that was not built in it, now or within the time that
+  // waiting for its receivers pays.
+  bool wait_for_direct(uint64_t wait_until_ns) noexcept;
   // The route moved around a send through the direct lane: takes back what nobody will take.
   void take_back(layout::Reference reference, Sent& sent) noexcept;
   // A message went out through the rings: opens a direct lane when that will pay.

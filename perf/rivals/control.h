@@ -35,6 +35,12 @@ struct Control {
     std::atomic<std::uint64_t> count;
   } received[kMaxProcesses];
 
+  // A bare line that goes to and fro before and after a spinning round trip; each end writes its own.
+  struct alignas(128) BareLine {
+    std::atomic<std::uint64_t> word;
+  } bare_lines[2];
+  double line_ticks;  // Of a whole round trip of it: the mean of the two medians.
+
   ProcessResult results[kMaxProcesses];  // Each process writes its own.
   alignas(64) std::atomic<bool> failed;
   char error[256];  // Written by the first that failed.
@@ -51,6 +57,11 @@ Control& control();
 
 // Waits until all processes of the run are at the barrier `phase`.
 void meet(const Plan& plan, unsigned phase);
+
+// Both ends of a spinning round trip call it at the same time: lets a bare line go to and fro, and notes
+// what that took. The processor of a virtual machine is not the same one from second to second, so each
+// run has its own floor.
+void measure_line(unsigned index, unsigned turn);
 
 inline std::uint64_t tsc() {
   return __builtin_ia32_rdtsc();

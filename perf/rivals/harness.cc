@@ -100,6 +100,7 @@ void print_figures(const Plan& plan) {
     print_quantile("p95_ns", sorted, 0.95, 20);
     print_quantile("p99_ns", sorted, 0.99, 100);
     print_quantile("p999_ns", sorted, 0.999, 1000);
+    if (shared.line_ticks > 0) std::printf(", \"line_ns\": %.1f", ns_of(shared.line_ticks) / 2.0);
     print_end(plan);
     return;
   }
@@ -188,6 +189,26 @@ void meet(const Plan& plan, unsigned phase) {
     }
   }
   preempted_before = own_preempt_count();
+}
+
+void measure_line(unsigned index, unsigned turn) {
+  constexpr std::uint64_t kRounds = 4000;
+  static std::uint32_t samples[kRounds];
+  Control& shared = control();
+  std::atomic<std::uint64_t>& mine = shared.bare_lines[index].word;
+  std::atomic<std::uint64_t>& theirs = shared.bare_lines[1 - index].word;
+  for (std::uint64_t i = 1; i <= kRounds; ++i) {
+    const std::uint64_t word = turn * kRounds + i;
+    const std::uint64_t begin = tsc();
+    if (index == 0) mine.store(word, std::memory_order_release);
+    while (theirs.load(std::memory_order_acquire) < word) {
+    }
+    if (index == 1) mine.store(word, std::memory_order_release);
+    samples[i - 1] = static_cast<std::uint32_t>(tsc() - begin);
+  }
+  if (index != 0) return;
+  std::nth_element(samples, samples + kRounds / 2, samples + kRounds);
+  shared.line_ticks += 0.5 * samples[kRounds / 2];
 }
 
 std::uint64_t own_cpu_ns() {

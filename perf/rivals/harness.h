@@ -90,6 +90,10 @@ class Processes {
  private:
   static constexpr std::uint64_t kLeastSamples = 5;
 
+  bool has_line() const {
+    return plan_.mode == Mode::Spin && plan_.placement == Placement::TwoCores;
+  }
+
   static void await(Receiver& receiver) {
     if constexpr (requires { receiver.connected(); }) receiver.connected();
   }
@@ -120,6 +124,7 @@ class Processes {
     sender.connected();
     await(receiver);
     meet(plan_, 1);
+    if (has_line()) measure_line(0, 0);
     const Clock clock(plan_);
     Control& shared = control();
     // Larger messages: every place of the queue has been touched by both sides.
@@ -142,6 +147,7 @@ class Processes {
     shared.sample_count = count;
     send(sender, kStop);
     sender.flush();
+    if (has_line()) measure_line(0, 1);
     meet(plan_, 2);
   }
 
@@ -152,6 +158,7 @@ class Processes {
     sender.connected();
     await(receiver);
     meet(plan_, 1);
+    if (has_line()) measure_line(1, 0);
     for (;;) {
       std::uint64_t sequence = 0;
       receive(receiver, sequence);
@@ -159,6 +166,7 @@ class Processes {
       send(sender, sequence);
       sender.flush();
     }
+    if (has_line()) measure_line(1, 1);
     meet(plan_, 2);
   }
 
