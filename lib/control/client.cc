@@ -1,5 +1,5 @@
 // A request that ran into its timeout leaves its reply behind; it is known by its serial and dropped.
-// Reconnecting is one more connect() and attach() with resume set: nothing here remembers an agent.
+// Nothing here remembers an agent: reconnecting is agent_link.h's.
 #include "control/client.h"
 
 #include <sys/socket.h>
@@ -171,6 +171,8 @@ Result<Attachment> Client::attach(const AttachRequest& request) {
   for (std::size_t i = 1; i < segments->size(); ++i) attachment.nodes.push_back(std::move((*segments)[i]));
   return attachment;
 }
+
+Result<AttachReply> Client::resume(const AttachRequest& request) { return call_for<AttachReply>(request); }
 
 Result<uint32_t> Client::topic_id(std::string_view topic) {
   auto reply = call_for<TopicReply>(TopicRequest{std::string(topic)});

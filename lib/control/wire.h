@@ -30,6 +30,8 @@ struct AttachRequest {
   uint32_t flags = 0;
   uint32_t resume_agent_id = 0;
   uint64_t resume_incarnation = 0;
+  uint64_t resume_fabric_id = 0;
+  uint64_t ticket = 0;
   uint32_t abi_version = layout::kAbiVersion;
   uint64_t layout_hash = layout::layout_hash();
 };
@@ -42,6 +44,7 @@ struct SubscribeRequest {
   bool own_ring = false;
   uint32_t slot_count = 0;
   uint32_t row = 0;
+  uint32_t ticket = 0;
 };
 struct UnsubscribeRequest {
   uint32_t subscription_id = 0;
@@ -52,6 +55,7 @@ struct ChannelOpenRequest {
   ChannelEnd end = ChannelEnd::Sender;
   uint32_t payload_bytes = 0;
   uint32_t slot_count = 0;
+  uint32_t ticket = 0;
 };
 struct ChannelCloseRequest {
   uint32_t ring_id = 0;

@@ -149,7 +149,8 @@ struct AgentEntry {
   uint32_t reserved0;
   char name[kNameFieldBytes];
   char program[32];  // The process's comm.
-  uint8_t reserved1[40];
+  uint64_t ticket;   // Of the request that made it: asked again, it gets this entry.
+  uint8_t reserved1[32];
 };
 static_assert(sizeof(AgentEntry) == 192);
 
@@ -204,9 +205,9 @@ struct SubscriptionEntry {
   uint8_t overflow;
   uint8_t reserved0[3];
   uint32_t row;
-  uint32_t reserved1;
+  uint32_t ticket;    // Of the agent's request that made it; 0: none.
   uint64_t since_ns;  // CLOCK_MONOTONIC.
-  uint64_t reserved2[2];
+  uint64_t reserved1[2];
 };
 static_assert(sizeof(SubscriptionEntry) == 64);
 
@@ -227,7 +228,8 @@ struct RingEntry {
   uint64_t owner_incarnation;
   uint64_t producer_incarnation;
   char name[kNameFieldBytes];  // Channel: its name.
-  uint64_t reserved1;
+  uint32_t owner_ticket;       // Channel: of the requests that opened the ends; 0: none.
+  uint32_t producer_ticket;
 };
 static_assert(sizeof(RingEntry) == 136);
 
