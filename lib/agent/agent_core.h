@@ -15,7 +15,7 @@
 #include "agent/inbox.h"
 #include "agent/sender.h"
 #include "base/clock.h"
-#include "control/client.h"
+#include "control/agent_link.h"
 #include "control/control_view.h"
 #include "control/fabric_map.h"
 #include "ripstop/agent.h"
@@ -48,17 +48,18 @@ class AgentCore : public std::enable_shared_from_this<AgentCore> {
   Result<std::unique_ptr<SubscriberCore>> open_subscriber(std::string_view topic, const SubscriberOptions& options);
   Result<std::unique_ptr<ChannelCore>> open_channel(std::string_view name, const ChannelOptions& options, bool sender);
 
-  // Serialises control calls. A connection that is lost stays lost: the data path does not need it.
+  // Serialises control calls. A supervisor that was restarted meanwhile is found again by them; the data
+  // path does not need it.
   template <class Call>
   auto control_call(Call call) {
     const std::lock_guard lock(control_mutex_);
-    return call(*client_);
+    return call(*link_);
   }
 
   uint64_t now_ns() const noexcept { return base::scaled_now_ns(clock_); }
   const AgentOptions& options() const noexcept { return options_; }
-  uint32_t id() const noexcept { return attachment_->agent_id; }
-  uint64_t incarnation() const noexcept { return attachment_->incarnation; }
+  uint32_t id() const noexcept { return link_->attachment().agent_id; }
+  uint64_t incarnation() const noexcept { return link_->attachment().incarnation; }
   uint32_t name_word() const noexcept { return layout::make_receiver(id(), incarnation()); }
   const control::ControlView& view() const noexcept { return *view_; }
   const control::FabricMap& map() const noexcept { return *map_; }
@@ -78,8 +79,7 @@ class AgentCore : public std::enable_shared_from_this<AgentCore> {
   uint32_t fork_mark_ = 0;
   std::atomic<bool> detached_{false};
   std::mutex control_mutex_;
-  std::optional<control::Client> client_;
-  std::optional<control::Attachment> attachment_;
+  std::optional<control::AgentLink> link_;
   std::optional<control::ControlView> view_;
   std::optional<control::FabricMap> map_;
   base::TscScale clock_;
