@@ -1,8 +1,10 @@
 #include "agent/agent_core.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <bit>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 
@@ -75,6 +77,7 @@ Result<std::shared_ptr<AgentCore>> AgentCore::attach(AgentOptions options) {
   core->map_ = std::move(*map);
   core->block_ = block;
   const layout::Superblock& super = core->view_->superblock();
+  core->watch_ = &super.watch;
   core->clock_ = {super.tsc_base, super.tsc_base_ns, super.tsc_mult};
   core->senders_ = std::make_unique<Senders>(core->map_->chunks(), *block, core->link_->attachment().node_index, core->id(),
                                              core->incarnation());
@@ -89,6 +92,16 @@ AgentCore::~AgentCore() {
     (void)senders_.release();
   }
   (void)detach();  // What it could not tell the supervisor, the kernel tells it when we end.
+}
+
+// Written once for each time that the tick stood still, though nobody may be there to read it.
+void AgentCore::write_bell(uint32_t watch_word) noexcept {
+  // Relaxed, here and below: marked after it was written; two threads may both write.
+  if (bell_written_.load(std::memory_order_relaxed) == watch_word) return;
+  const uint64_t one = 1;
+  // Failing means that it was written very often and not read.
+  if (write(link_->attachment().bell.get(), &one, sizeof one) < 0 && errno == EINTR) return;
+  bell_written_.store(watch_word, std::memory_order_relaxed);
 }
 
 Error AgentCore::unusable() const {

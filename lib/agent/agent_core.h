@@ -56,6 +56,16 @@ class AgentCore : public std::enable_shared_from_this<AgentCore> {
     return call(*link_);
   }
 
+  // Between a send's intent and its push: starts the supervisor's tick, which looks after receivers whose
+  // publisher does not come to ring, if it stands still (supervisor/watch.cc).
+  void start_watch() noexcept {
+    // A(watch), R(watch): the intent is before the load for the compiler. For the processor the tick
+    // brings the fence, before it stands still.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    const uint32_t word = watch_->load(std::memory_order_relaxed);  // Relaxed: that fence.
+    if ((word & layout::kWatchStopped) != 0) [[unlikely]] write_bell(word);
+  }
+
   uint64_t now_ns() const noexcept { return base::scaled_now_ns(clock_); }
   const AgentOptions& options() const noexcept { return options_; }
   uint32_t id() const noexcept { return link_->attachment().agent_id; }
@@ -71,6 +81,7 @@ class AgentCore : public std::enable_shared_from_this<AgentCore> {
 
  private:
   AgentCore() = default;
+  void write_bell(uint32_t watch_word) noexcept;
   // An open row of the block for a publisher, or none when all are in use.
   std::optional<uint32_t> open_publisher_row(uint32_t topic_id) noexcept;
   uint32_t open_subscription_row(uint32_t topic_id) noexcept;
@@ -83,6 +94,8 @@ class AgentCore : public std::enable_shared_from_this<AgentCore> {
   std::optional<control::ControlView> view_;
   std::optional<control::FabricMap> map_;
   base::TscScale clock_;
+  const std::atomic<uint32_t>* watch_ = nullptr;  // Superblock.watch.
+  std::atomic<uint32_t> bell_written_{0};         // The word that the bell was written for.
   layout::AgentBlock* block_ = nullptr;
   std::unique_ptr<Senders> senders_;
   std::unique_ptr<Inbox> inbox_;

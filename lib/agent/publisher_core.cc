@@ -318,6 +318,7 @@ void PublisherCore::commit(const memory::Loaned& root, uint64_t sequence, uint64
   intent.sequence.store(sequence, std::memory_order_relaxed);
   intent.row.store(row_index_, std::memory_order_relaxed);
   intent.root.store(root.reference(), std::memory_order_release);  // R(intent)
+  agent_->start_watch();
   memory::commit(*root.header, bits);
 }
 

@@ -157,6 +157,11 @@ Result<Attachment> Client::attach(const AttachRequest& request) {
   std::vector<base::OwnedFd> fds;
   auto reply = call_for<AttachReply>(asked, &fds);
   if (!reply) return reply.error();
+  base::OwnedFd bell;
+  if (fds.size() > reply->segment_bytes.size()) {
+    bell = std::move(fds.back());
+    fds.pop_back();
+  }
   auto segments = map_all(reply->segment_bytes, fds, memory::Access::ReadWrite);
   if (!segments) {
     // An agent that cannot map its memory holds nothing: give its entry back.
@@ -167,6 +172,7 @@ Result<Attachment> Client::attach(const AttachRequest& request) {
   attachment.agent_id = reply->agent_id;
   attachment.incarnation = reply->incarnation;
   attachment.node_index = reply->node_index;
+  attachment.bell = std::move(bell);
   attachment.control = std::move(segments->front());
   for (std::size_t i = 1; i < segments->size(); ++i) attachment.nodes.push_back(std::move((*segments)[i]));
   return attachment;

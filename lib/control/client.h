@@ -26,6 +26,7 @@ struct Attachment {
   uint32_t node_index = 0;             // Where its block lies.
   memory::Segment control;             // Read-only.
   std::vector<memory::Segment> nodes;  // Read-write, hidden from children made by fork.
+  base::OwnedFd bell;                  // An eventfd: starts the supervisor's tick (Superblock.watch).
 };
 
 // What an onlooker gets: the same memory, read-only.

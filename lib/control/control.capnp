@@ -56,7 +56,7 @@ struct Request {
     status @24 :Void;
     drain @25 :Void;    # Administers: as SIGTERM.
 
-    # Between supervisor and keeper. Descriptors come with keep; with the answer to adopt.
+    # Between supervisor and keeper. Descriptors, the bell last, come with keep; with the answer to adopt.
     keep @26 :List(UInt64);  # Bytes of the control segment, then of each node segment.
     adopt @27 :Void;
     end @28 :Void;
@@ -75,7 +75,7 @@ struct Reply {
       fix @5 :Text;
     }
     done @6 :Void;
-    attached :group {  # Descriptors: the control segment read-only, then the nodes' read-write.
+    attached :group {  # Descriptors: the control segment read-only, the nodes' read-write, the bell.
       agentId @7 :UInt32;
       incarnation @8 :UInt64;
       nodeIndex @9 :UInt32;

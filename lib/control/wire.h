@@ -19,7 +19,7 @@
 namespace ripstop::control {
 
 inline constexpr std::size_t kPacketBytesMax = 64 * 1024;
-inline constexpr std::size_t kPacketFdsMax = 1 + layout::kNodeCountMax;
+inline constexpr std::size_t kPacketFdsMax = 2 + layout::kNodeCountMax;  // Control segment, nodes, bell.
 
 // --- requests; the fields are explained in control.capnp ------------------------------------------
 

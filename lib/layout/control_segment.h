@@ -65,6 +65,9 @@ struct SlabEntry {
 };
 static_assert(sizeof(SlabEntry) == 16);
 
+inline constexpr uint32_t kWatchStopped = 1;
+inline constexpr uint32_t kWatchUnit = 2;  // One number.
+
 struct Superblock {
   // Written once before the segment is handed out.
   uint64_t magic;
@@ -107,7 +110,7 @@ struct Superblock {
   std::atomic<uint32_t> topic_high;
   std::atomic<uint32_t> subscription_high;
   std::atomic<uint32_t> ring_high;
-  uint32_t reserved1;
+  std::atomic<uint32_t> watch;  // {number:31, 1 stopped}: whether the tick looks after sleepers.
   std::atomic<uint64_t> next_incarnation;
   std::atomic<uint64_t> attach_count;
   std::atomic<uint64_t> detach_count;

@@ -71,7 +71,7 @@ class Scripted {
           continue;
         }
         std::vector<int> fds;
-        if (std::holds_alternative<AttachReply>(*reply)) fds = {memory_[0].get(), memory_[1].get()};
+        if (std::holds_alternative<AttachReply>(*reply)) fds = {memory_[0].get(), memory_[1].get(), memory_[1].get()};
         EXPECT_TRUE(send_packet(peer.get(), encode(request->serial, *reply), fds));
       }
     });
