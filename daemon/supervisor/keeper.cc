@@ -91,12 +91,12 @@ class Keeper {
   }
 
   Result<void> take(const control::KeepRequest& keep, std::vector<base::OwnedFd>& came) {
-    if (came.size() != keep.segment_bytes.size() || came.size() < 2) {
+    if (came.size() != keep.segment_bytes.size() + 1 || came.size() < 3) {
       return Error{Errc::Protocol, 0, "descriptors and segments do not match", "", ""};
     }
     read_only_.clear();
-    for (const auto& fd : came) {
-      auto read_only = memory::reopen_read_only(fd.get());
+    for (std::size_t i = 0; i < keep.segment_bytes.size(); ++i) {
+      auto read_only = memory::reopen_read_only(came[i].get());
       if (!read_only) return read_only.error();
       read_only_.push_back(std::move(*read_only));
     }
@@ -128,7 +128,7 @@ class Keeper {
   std::map<int, base::OwnedFd> sockets_;
   int link_fd_ = -1;  // -1: no supervisor lives.
   base::OwnedFd listener_;
-  std::vector<base::OwnedFd> memory_;  // Read-write.
+  std::vector<base::OwnedFd> memory_;  // Read-write, and the bell.
   std::vector<base::OwnedFd> read_only_;
   std::vector<uint64_t> segment_bytes_;
 };

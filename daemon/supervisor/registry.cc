@@ -104,11 +104,26 @@ void Registry::take_over() {
     if (!same) torn.push_back(id);
   }
   for (const uint32_t id : torn) publish_route(id);
+  end_stray_queues();
   for (uint32_t id = 1; id < rings_.high(); ++id) {
     if (rings_.state(id) == kRingSettling) end_queue(id);
   }
   for (const uint32_t id : agents()) {
     if (agent_state(id) == AgentState::Dead) settle(id, true);
+  }
+}
+
+void Registry::end_stray_queues() {
+  std::unordered_set<uint32_t> named;
+  for (const auto& ids : agent_subscriptions_) {
+    for (const uint32_t id : ids) named.insert(subscriptions_[id].ring_id);
+  }
+  for (uint32_t id = 1; id < rings_.high(); ++id) {
+    const layout::RingEntry& ring = rings_.entry(id);
+    // What a dead owner has goes with it.
+    const bool is_settled_here = rings_.state(id) == kRingInUse && ring.kind == layout::RingKind::Queue &&
+                                 agent_state(ring.owner) == AgentState::Live;
+    if (is_settled_here && !named.contains(id)) end_queue(id);
   }
 }
 
@@ -177,6 +192,7 @@ Result<AgentPlace> Registry::attach(const AgentIdentity& identity, uint32_t node
   entry.attach_time_ns = base::monotonic_ns();
   entry.pidfd_inode = identity.pidfd_inode;
   entry.flags = identity.flags;
+  entry.ticket = identity.ticket;
   copy_text(entry.name, sizeof entry.name, identity.name);
   copy_text(entry.program, sizeof entry.program, identity.program);
   entry.word.store(layout::make_agent_word(place.incarnation, AgentState::Live), std::memory_order_release);  // R(directory)
@@ -332,6 +348,11 @@ Result<control::SubscribeReply> Registry::subscribe(uint32_t agent_id, const con
   if (wanted_slots > kRingSlotsMax) return out_of_bounds("slot_count");
   auto topic_id = topic(request.topic);
   if (!topic_id) return topic_id.error();
+  for (const uint32_t id : agent_subscriptions_[agent_id]) {
+    // Made before, and the answer was lost. A kill may have come before the route: taking over mended it.
+    if (request.ticket == 0 || subscriptions_[id].ticket != request.ticket) continue;
+    return control::SubscribeReply{id, subscriptions_[id].topic_id, subscriptions_[id].ring_id};
+  }
   const auto full = [&](std::string why) {
     return Error{Errc::SubscriptionsFull, 0, "the fabric has no room for another subscription", std::move(why),
                  "configure more \"subscriptions\" or \"route_arena_bytes\""};
@@ -364,6 +385,7 @@ Result<control::SubscribeReply> Registry::subscribe(uint32_t agent_id, const con
   entry.ring_id = ring_id;
   entry.overflow = request.overflow;
   entry.row = request.row;
+  entry.ticket = request.ticket;
   entry.since_ns = base::monotonic_ns();
   entry.word.store(++subscription_serial_ << 2 | kSubscriptionInUse, std::memory_order_release);  // R(directory)
   // Relaxed: only we write it.
@@ -431,6 +453,12 @@ Result<control::ChannelReply> Registry::open_channel(uint32_t agent_id, const co
   if (ring_id) {
     const layout::RingEntry& ring = rings_.entry(*ring_id);
     const uint32_t holder = sends ? ring.producer : ring.owner;
+    const uint32_t ticket = sends ? ring.producer_ticket : ring.owner_ticket;
+    if (holder == agent_id && request.ticket != 0 && ticket == request.ticket) {
+      // Opened before, and the answer was lost, with the next line perhaps.
+      if (sends) set_producer(segments_.map(), *ring_id, layout::make_receiver(agent_id, incarnation));
+      return control::ChannelReply{*ring_id, rings_.incarnation(*ring_id)};
+    }
     if (holder != 0) {
       return Error{Errc::ChannelBusy, 0,
                    "the " + std::string(sends ? "sender's" : "receiver's") + " end of channel " + request.name + " is taken",
@@ -459,7 +487,9 @@ Result<control::ChannelReply> Registry::open_channel(uint32_t agent_id, const co
     ring.owner_incarnation = ring.producer_incarnation = 0;
   }
   (sends ? ring.producer_incarnation : ring.owner_incarnation) = incarnation;
-  (sends ? ring.producer : ring.owner) = agent_id;
+  (sends ? ring.producer_ticket : ring.owner_ticket) = request.ticket;
+  // R(directory): a supervisor that takes over here finds the end open with all that belongs to it.
+  __atomic_store_n(sends ? &ring.producer : &ring.owner, agent_id, __ATOMIC_RELEASE);
   if (sends) set_producer(segments_.map(), *ring_id, layout::make_receiver(agent_id, incarnation));
   const uint64_t ring_incarnation = is_new ? next_incarnation() : rings_.incarnation(*ring_id);
   rings_.publish(*ring_id, ring_incarnation, kRingInUse);

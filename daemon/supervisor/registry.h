@@ -28,6 +28,7 @@ struct AgentIdentity {
   uint64_t pidfd_inode = 0;
   std::string program;
   uint32_t flags = 0;
+  uint64_t ticket = 0;
 };
 
 struct AgentPlace {
@@ -59,12 +60,14 @@ class Registry {
   // --- topics and subscriptions -------------------------------------------------------------------
   // Errors: BadTopic, TopicsFull.
   Result<uint32_t> topic(std::string_view name);
+  // A request that comes again with its ticket gets the subscription it made.
   // Errors: BadTopic, TopicsFull, SubscriptionsFull, RingsFull, Protocol (a field is out of bounds).
   Result<control::SubscribeReply> subscribe(uint32_t agent_id, const control::SubscribeRequest& request);
   // Errors: NotFound (not a subscription of this agent).
   Result<void> unsubscribe(uint32_t agent_id, uint32_t subscription_id);
 
   // --- channels -------------------------------------------------------------------------------------
+  // A request that comes again with its ticket gets the end it opened.
   // Errors: BadName, ChannelBusy (names who has that end), WrongGeometry, RingsFull, Protocol.
   Result<control::ChannelReply> open_channel(uint32_t agent_id, const control::ChannelOpenRequest& request);
   // Errors: NotFound (this agent does not have that end).
@@ -76,6 +79,8 @@ class Registry {
     return reinterpret_cast<T*>(segments_.control_data() + offset);
   }
   void take_over();
+  // Ends rings whose subscription was not made any more, or was ended before them, when a kill came.
+  void end_stray_queues();
   uint64_t next_incarnation() noexcept;
 
   std::vector<layout::RouteReceiver> receivers_of(uint32_t topic_id) const;

@@ -2,11 +2,13 @@
 // 3 % of its memory. Node segments are created first, so that what they got can be written into it.
 #include "supervisor/segment_manager.h"
 
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <ctime>
 
@@ -92,6 +94,8 @@ Result<SegmentManager> SegmentManager::create(const Config& config, std::span<co
   auto memfd = memory::create_memfd(request);
   if (!memfd) return give_up(memfd.error());
   manager.fds_[0] = std::move(memfd->fd);
+  manager.bell_.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!manager.bell_) return give_up(system_error("eventfd", errno));
   manager.segment_bytes_[0] = memfd->bytes;
   if (auto mapped = manager.map_all(); !mapped) return give_up(mapped.error());
   manager.fill(config, *plan);
@@ -100,10 +104,12 @@ Result<SegmentManager> SegmentManager::create(const Config& config, std::span<co
 }
 
 Result<SegmentManager> SegmentManager::adopt(std::vector<base::OwnedFd> fds, std::span<const uint64_t> segment_bytes) {
-  if (fds.size() < 2 || fds.size() != segment_bytes.size()) {
+  if (fds.size() < 3 || fds.size() != segment_bytes.size() + 1) {
     return Error{Errc::Corrupt, 0, "the keeper handed over something else than a fabric's memory", "", ""};
   }
   SegmentManager manager;
+  manager.bell_ = std::move(fds.back());
+  fds.pop_back();
   manager.fds_ = std::move(fds);
   manager.segment_bytes_.assign(segment_bytes.begin(), segment_bytes.end());
   if (auto mapped = manager.map_all(); !mapped) return mapped.error();
@@ -125,6 +131,8 @@ Result<void> SegmentManager::map_all() {
     if (i == 0) control_ = std::move(*segment);
     else nodes_.push_back(std::move(*segment));
   }
+  owner_fds_.push_back(bell_.get());
+  agent_fds_.push_back(bell_.get());
   return {};
 }
 

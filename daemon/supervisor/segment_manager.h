@@ -23,7 +23,7 @@ class SegmentManager {
   // Errors: ConfigValue, NoMemory, NoHugepages, System.
   static Result<SegmentManager> create(const Config& config, std::span<const topology::NumaNode> nodes, bool bind);
 
-  // Takes over the memory of a supervisor that was killed: the control segment, then the nodes.
+  // Takes over the memory of a supervisor that was killed: the control segment, the nodes, the bell.
   // Errors: AbiMismatch, LayoutMismatch, Corrupt, System.
   static Result<SegmentManager> adopt(std::vector<base::OwnedFd> fds, std::span<const uint64_t> segment_bytes);
 
@@ -37,11 +37,14 @@ class SegmentManager {
 
   // What every hand-over is: bytes of the control segment, then of each node's.
   const std::vector<uint64_t>& segment_bytes() const noexcept { return segment_bytes_; }
-  // For agents: control read-only, nodes read-write.
+  // The eventfd that agents write to start the tick (watch.h). It outlives a killed supervisor as the
+  // memory does.
+  int bell() const noexcept { return bell_.get(); }
+  // For agents: control read-only, nodes read-write, the bell.
   const std::vector<int>& agent_fds() const noexcept { return agent_fds_; }
   // For onlookers: all read-only.
   const std::vector<int>& observer_fds() const noexcept { return observer_fds_; }
-  // For the keeper: all read-write.
+  // For the keeper: all read-write, and the bell.
   const std::vector<int>& owner_fds() const noexcept { return owner_fds_; }
 
   // Pages that were added to the kernel's pool for this fabric. The caller gives them back.
@@ -58,6 +61,7 @@ class SegmentManager {
 
   std::vector<base::OwnedFd> fds_;        // Read-write: control, nodes.
   std::vector<base::OwnedFd> read_only_;  // The same, read-only.
+  base::OwnedFd bell_;
   std::vector<uint64_t> segment_bytes_;
   std::vector<int> agent_fds_;
   std::vector<int> observer_fds_;

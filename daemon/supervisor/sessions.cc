@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -159,9 +160,20 @@ void Sessions::close(Session& session) {
   sessions_.erase(fd);
 }
 
+// Every thread is asked: one that has ended says nothing, also the first, whose others may go on.
 bool Sessions::maps_our_memory(uint32_t pid) const {
-  std::ifstream maps("/proc/" + std::to_string(pid) + "/maps");
-  if (!maps.is_open()) return access(("/proc/" + std::to_string(pid)).c_str(), F_OK) == 0;
+  std::error_code none;
+  for (std::filesystem::directory_iterator task("/proc/" + std::to_string(pid) + "/task", none), end; task != end;
+       task.increment(none)) {
+    if (maps_list_names_us(task->path().string() + "/maps")) return true;
+    if (none) break;
+  }
+  return false;
+}
+
+bool Sessions::maps_list_names_us(const std::string& path) const {
+  std::ifstream maps(path);
+  if (!maps.is_open()) return access(path.c_str(), F_OK) == 0;  // It does not let us see: no evidence.
   std::string line;
   while (std::getline(maps, line)) {
     if (line.find("ripstop:") == std::string::npos) continue;
@@ -307,13 +319,17 @@ Sessions::Answer Sessions::attach(Session& session, const control::AttachRequest
   // Its holder may have ended a moment ago, and the event is still behind this one.
   if (const auto holder = registry_.find_agent(request.name)) {
     const auto process = processes_.find(*holder);
-    if (process != processes_.end() && control::has_ended(process->second.pidfd.get())) end_agent(*holder, true, "ended");
+    if (process != processes_.end() && control::has_ended(process->second.pidfd.get())) {
+      end_agent(*holder, true, "ended");
+    } else if (request.ticket != 0 && registry_.agent(*holder).ticket == request.ticket && is_of(session, *holder)) {
+      return resumed(session, *holder);  // The answer was lost.
+    }
   }
   const control::Peer& peer = session.peer;
   auto pidfd = base::OwnedFd(dup(peer.pidfd.get()));
   if (!pidfd) return {system_error("dup a pidfd", errno), {}};
   const AgentIdentity identity{request.name, static_cast<uint32_t>(peer.pid), peer.uid, peer.gid, peer.pidfd_inode,
-                               control::program_of(peer.pid), request.flags};
+                               control::program_of(peer.pid), request.flags, request.ticket};
   auto place = registry_.attach(identity, node_for(request));
   if (!place) return {place.error(), {}};
   if (!watch_process(place->id, std::move(pidfd), session.socket.get())) {
@@ -326,16 +342,30 @@ Sessions::Answer Sessions::attach(Session& session, const control::AttachRequest
 }
 
 Sessions::Answer Sessions::resume(Session& session, const control::AttachRequest& request) {
-  const auto process = processes_.find(request.resume_agent_id);
-  const bool lives = process != processes_.end() && registry_.agent_incarnation(request.resume_agent_id) == request.resume_incarnation;
-  if (!lives || registry_.agent(request.resume_agent_id).pid != static_cast<uint32_t>(session.peer.pid) ||
-      !is_same_process(registry_.agent(request.resume_agent_id), session.peer.pidfd.get())) {
-    return {Error{Errc::NotFound, 0, "there is no agent of this process to go on with",
-                  "agent " + std::to_string(request.resume_agent_id) + " was settled, or is another process's", "attach anew"}, {}};
+  const auto refused = [&](std::string why) {
+    return Answer{Error{Errc::NotFound, 0, "there is no agent of this process to go on with", std::move(why), "attach anew"}, {}};
+  };
+  const std::string agent = "agent " + std::to_string(request.resume_agent_id);
+  if (request.resume_fabric_id != segments_.superblock().fabric_id) {
+    return refused(agent + " was of a fabric whose supervisor and keeper have both ended; this one was started anew");
   }
+  if (!is_of(session, request.resume_agent_id) ||
+      registry_.agent_incarnation(request.resume_agent_id) != request.resume_incarnation) {
+    return refused(agent + " was settled, or is another process's");
+  }
+  return resumed(session, request.resume_agent_id);
+}
+
+bool Sessions::is_of(const Session& session, uint32_t agent_id) const {
+  return processes_.contains(agent_id) && registry_.agent(agent_id).pid == static_cast<uint32_t>(session.peer.pid) &&
+         is_same_process(registry_.agent(agent_id), session.peer.pidfd.get());
+}
+
+Sessions::Answer Sessions::resumed(Session& session, uint32_t agent_id) {
+  const auto process = processes_.find(agent_id);
   if (const auto other = sessions_.find(process->second.session_fd); other != sessions_.end()) other->second->agent_id = 0;
   process->second.session_fd = session.socket.get();
-  session.agent_id = request.resume_agent_id;
+  session.agent_id = agent_id;
   log(LogLevel::Info, "agent %s (pid %d) is back as %u", registry_.agent(session.agent_id).name, session.peer.pid, session.agent_id);
   return attached(session.agent_id);
 }

@@ -60,10 +60,14 @@ class Sessions {
   bool watch_process(uint32_t agent_id, base::OwnedFd pidfd, int session_fd);
   void end_agent(uint32_t agent_id, bool died, const char* how);
   bool maps_our_memory(uint32_t pid) const;
+  bool maps_list_names_us(const std::string& path) const;
 
   Answer answer(Session& session, const control::Request& request);
   Answer attach(Session& session, const control::AttachRequest& request);
   Answer resume(Session& session, const control::AttachRequest& request);
+  // Whether that agent is of the process behind the session.
+  bool is_of(const Session& session, uint32_t agent_id) const;
+  Answer resumed(Session& session, uint32_t agent_id);
   Answer attached(uint32_t agent_id) const;
   uint32_t node_for(const control::AttachRequest& request) const noexcept;
   control::StatusReply status() const;

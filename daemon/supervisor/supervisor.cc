@@ -20,6 +20,7 @@
 #include "supervisor/segment_manager.h"
 #include "supervisor/sessions.h"
 #include "supervisor/start_report.h"
+#include "supervisor/watch.h"
 
 namespace ripstop::supervisor {
 
@@ -214,6 +215,8 @@ Result<void> run_supervisor(const Config& config, std::span<const topology::Numa
     if (memory->is_adopted) {
       log(LogLevel::Info, "took over from pid %d, which was killed: %zu agents live", left_behind.pid, sessions.find_agents());
     }
+    auto watch = Watch::create(*loop, memory->segments, memory->is_adopted);
+    if (!watch) return watch.error();
     KeeperWatch keeper(*loop, config, memory->segments, std::move(memory->keeper));
     keeper.start();
     auto server = ControlServer::create(*loop, sessions, endpoint->socket, *policy);

@@ -1,8 +1,10 @@
 #include "agent/agent_core.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <bit>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 
@@ -47,22 +49,21 @@ Result<std::shared_ptr<AgentCore>> AgentCore::attach(AgentOptions options) {
   const auto endpoint = endpoint_of(options);
   if (!endpoint) return endpoint.error();
   options.fabric = endpoint->fabric;
-  auto client = control::Client::connect(*endpoint, options.timeout);
-  if (!client) return client.error();
   control::AttachRequest request;
   request.name = options.name;
   request.node = options.node;
   request.os_node = current_os_node();
   request.flags = options.observer ? layout::kAgentObserver : 0;
-  auto attachment = client->attach(request);
-  if (!attachment) return attachment.error();
-  auto view = control::ControlView::open(attachment->control.bytes());
+  auto link = control::AgentLink::attach(*endpoint, std::move(request), options.timeout);
+  if (!link) return link.error();
+  const control::Attachment& attachment = link->attachment();
+  auto view = control::ControlView::open(attachment.control.bytes());
   if (!view) return view.error();
   std::vector<std::span<std::byte>> nodes;
-  for (const memory::Segment& node : attachment->nodes) nodes.push_back(node.bytes());
-  auto map = control::FabricMap::create(attachment->control.bytes(), nodes);
+  for (const memory::Segment& node : attachment.nodes) nodes.push_back(node.bytes());
+  auto map = control::FabricMap::create(attachment.control.bytes(), nodes);
   if (!map) return map.error();
-  layout::AgentBlock* block = map->block(attachment->agent_id);
+  layout::AgentBlock* block = map->block(attachment.agent_id);
   if (block == nullptr) {
     return Error{Errc::Corrupt, 0, "the supervisor named an agent slot that does not exist", "", "restart ripstopd"};
   }
@@ -71,14 +72,14 @@ Result<std::shared_ptr<AgentCore>> AgentCore::attach(AgentOptions options) {
   std::shared_ptr<AgentCore> core(new AgentCore());
   core->options_ = std::move(options);
   core->fork_mark_ = fork_count.load(std::memory_order_relaxed);  // Relaxed: see usable().
-  core->client_ = std::move(*client);
-  core->attachment_ = std::move(*attachment);
+  core->link_ = std::move(*link);  // The maps stay where they are.
   core->view_ = std::move(*view);
   core->map_ = std::move(*map);
   core->block_ = block;
   const layout::Superblock& super = core->view_->superblock();
+  core->watch_ = &super.watch;
   core->clock_ = {super.tsc_base, super.tsc_base_ns, super.tsc_mult};
-  core->senders_ = std::make_unique<Senders>(core->map_->chunks(), *block, core->attachment_->node_index, core->id(),
+  core->senders_ = std::make_unique<Senders>(core->map_->chunks(), *block, core->link_->attachment().node_index, core->id(),
                                              core->incarnation());
   core->inbox_ = std::make_unique<Inbox>(*core, *core->map_, *block, core->incarnation(), core->options_.wait, core->clock_);
   return core;
@@ -91,6 +92,16 @@ AgentCore::~AgentCore() {
     (void)senders_.release();
   }
   (void)detach();  // What it could not tell the supervisor, the kernel tells it when we end.
+}
+
+// Written once for each time that the tick stood still, though nobody may be there to read it.
+void AgentCore::write_bell(uint32_t watch_word) noexcept {
+  // Relaxed, here and below: marked after it was written; two threads may both write.
+  if (bell_written_.load(std::memory_order_relaxed) == watch_word) return;
+  const uint64_t one = 1;
+  // Failing means that it was written very often and not read.
+  if (write(link_->attachment().bell.get(), &one, sizeof one) < 0 && errno == EINTR) return;
+  bell_written_.store(watch_word, std::memory_order_relaxed);
 }
 
 Error AgentCore::unusable() const {
@@ -108,7 +119,7 @@ Result<void> AgentCore::detach() {
   senders_->clear();
   if (inbox_->in_hand_count() > 0) keep_alive_ = weak_from_this().lock();
   detached_.store(true, std::memory_order_relaxed);  // Relaxed: see usable().
-  return control_call([](control::Client& client) { return client.detach(); });
+  return control_call([](control::AgentLink& link) { return link.detach(); });
 }
 
 // Sequences go on with their row, so a row goes back to its topic if it can: a receiver would take the
@@ -166,7 +177,7 @@ Result<std::unique_ptr<PublisherCore>> AgentCore::open_publisher(std::string_vie
   // A topic that somebody has named before needs no supervisor.
   std::optional<uint32_t> topic_id = view_->find_topic(topic);
   if (!topic_id) {
-    auto reply = control_call([&](control::Client& client) { return client.topic_id(topic); });
+    auto reply = control_call([&](control::AgentLink& link) { return link.topic_id(topic); });
     if (!reply) return reply.error();
     topic_id = *reply;
   }
@@ -184,7 +195,7 @@ Result<std::unique_ptr<SubscriberCore>> AgentCore::open_subscriber(std::string_v
   if (!usable()) return unusable();
   if (auto name = control::check_topic(topic); !name) return name.error();
   const bool own_ring = options.own_ring || options.overflow != Overflow::Block;
-  auto topic_id = control_call([&](control::Client& client) { return client.topic_id(topic); });
+  auto topic_id = control_call([&](control::AgentLink& link) { return link.topic_id(topic); });
   if (!topic_id) return topic_id.error();
   const uint32_t row_index = open_subscription_row(*topic_id);
   layout::SubscriptionRow& row = block_->subscriptions[row_index];
@@ -198,7 +209,7 @@ Result<std::unique_ptr<SubscriberCore>> AgentCore::open_subscriber(std::string_v
   request.own_ring = own_ring;
   request.slot_count = options.slot_count;  // The supervisor rounds up and bounds it.
   request.row = row_index;
-  auto reply = control_call([&](control::Client& client) { return client.subscribe(request); });
+  auto reply = control_call([&](control::AgentLink& link) { return link.subscribe(request); });
   if (!reply) return give_up(reply.error());
   Source* ring = nullptr;
   if (own_ring) {
@@ -220,7 +231,7 @@ Result<std::unique_ptr<ChannelCore>> AgentCore::open_channel(std::string_view na
   request.end = sender ? control::ChannelEnd::Sender : control::ChannelEnd::Receiver;
   request.payload_bytes = options.payload_bytes;
   request.slot_count = options.slot_count == 0 ? 1 : options.slot_count;  // Rounded up and bounded there.
-  auto reply = control_call([&](control::Client& client) { return client.open_channel(request); });
+  auto reply = control_call([&](control::AgentLink& link) { return link.open_channel(request); });
   if (!reply) return reply.error();
   const auto place = map_->channel(reply->ring_id);
   if (!place) return Error{Errc::Corrupt, 0, "the supervisor named a channel that does not exist", "", "restart ripstopd"};

@@ -15,7 +15,7 @@
 #include "agent/inbox.h"
 #include "agent/sender.h"
 #include "base/clock.h"
-#include "control/client.h"
+#include "control/agent_link.h"
 #include "control/control_view.h"
 #include "control/fabric_map.h"
 #include "ripstop/agent.h"
@@ -48,17 +48,28 @@ class AgentCore : public std::enable_shared_from_this<AgentCore> {
   Result<std::unique_ptr<SubscriberCore>> open_subscriber(std::string_view topic, const SubscriberOptions& options);
   Result<std::unique_ptr<ChannelCore>> open_channel(std::string_view name, const ChannelOptions& options, bool sender);
 
-  // Serialises control calls. A connection that is lost stays lost: the data path does not need it.
+  // Serialises control calls. A supervisor that was restarted meanwhile is found again by them; the data
+  // path does not need it.
   template <class Call>
   auto control_call(Call call) {
     const std::lock_guard lock(control_mutex_);
-    return call(*client_);
+    return call(*link_);
+  }
+
+  // Between a send's intent and its push: starts the supervisor's tick, which looks after receivers whose
+  // publisher does not come to ring, if it stands still (supervisor/watch.cc).
+  void start_watch() noexcept {
+    // A(watch), R(watch): the intent is before the load for the compiler. For the processor the tick
+    // brings the fence, before it stands still.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    const uint32_t word = watch_->load(std::memory_order_relaxed);  // Relaxed: that fence.
+    if ((word & layout::kWatchStopped) != 0) [[unlikely]] write_bell(word);
   }
 
   uint64_t now_ns() const noexcept { return base::scaled_now_ns(clock_); }
   const AgentOptions& options() const noexcept { return options_; }
-  uint32_t id() const noexcept { return attachment_->agent_id; }
-  uint64_t incarnation() const noexcept { return attachment_->incarnation; }
+  uint32_t id() const noexcept { return link_->attachment().agent_id; }
+  uint64_t incarnation() const noexcept { return link_->attachment().incarnation; }
   uint32_t node() const noexcept { return block_->header.node_index; }
   uint32_t name_word() const noexcept { return layout::make_receiver(id(), incarnation()); }
   const control::ControlView& view() const noexcept { return *view_; }
@@ -71,6 +82,7 @@ class AgentCore : public std::enable_shared_from_this<AgentCore> {
 
  private:
   AgentCore() = default;
+  void write_bell(uint32_t watch_word) noexcept;
   // An open row of the block for a publisher, or none when all are in use.
   std::optional<uint32_t> open_publisher_row(uint32_t topic_id) noexcept;
   uint32_t open_subscription_row(uint32_t topic_id) noexcept;
@@ -79,11 +91,12 @@ class AgentCore : public std::enable_shared_from_this<AgentCore> {
   uint32_t fork_mark_ = 0;
   std::atomic<bool> detached_{false};
   std::mutex control_mutex_;
-  std::optional<control::Client> client_;
-  std::optional<control::Attachment> attachment_;
+  std::optional<control::AgentLink> link_;
   std::optional<control::ControlView> view_;
   std::optional<control::FabricMap> map_;
   base::TscScale clock_;
+  const std::atomic<uint32_t>* watch_ = nullptr;  // Superblock.watch.
+  std::atomic<uint32_t> bell_written_{0};         // The word that the bell was written for.
   layout::AgentBlock* block_ = nullptr;
   std::unique_ptr<Senders> senders_;
   std::unique_ptr<Inbox> inbox_;

@@ -43,7 +43,7 @@ ChannelCore::ChannelCore(std::shared_ptr<AgentCore> agent, uint32_t ring_id, con
 ChannelCore::~ChannelCore() {
   if (!agent_->usable()) return;
   const control::ChannelEnd end = sender_ ? control::ChannelEnd::Sender : control::ChannelEnd::Receiver;
-  (void)agent_->control_call([&](control::Client& client) { return client.close_channel(ring_id_, end); });
+  agent_->control_call([&](control::AgentLink& link) { link.close_channel(ring_id_, end); });
 }
 
 bool ChannelCore::usable() const noexcept { return agent_->usable(); }

@@ -297,7 +297,7 @@ TakeOutcome Inbox::take_merged(std::size_t lane, Delivered& delivered) {
 
 TakeOutcome Inbox::take_lanes(Delivered& delivered) {
   if (direct_.changed()) [[unlikely]] refresh_direct();
-  if (empty_run_ != 0 && quick_run_ >= kQuickRun) {
+  if (empty_run_ == 1 && quick_run_ >= kQuickRun) {
     for (uint32_t i = 0; i < kPausesInStream; ++i) base::spin_pause();
   }
   for (std::size_t lane = 0; lane < layout::kLaneCount; ++lane) {
@@ -438,7 +438,7 @@ void Inbox::release(InHand& in_hand) noexcept {
     (void)memory::release_seen(map_.chunks(), in_hand.reference, in_hand.generation, in_hand.bit);
     const bool in_slot = !in_hand.held && in_hand.source != nullptr;
     if (in_hand.direct != 0) {
-      if (direct_.has_ended(in_hand.direct - 1)) [[unlikely]] refresh_direct();
+      if (direct_.has_ended(in_hand.direct - 1u)) [[unlikely]] refresh_direct();
     } else if (!in_slot || !in_hand.source->give_back(in_hand.position, in_hand.slot)) {
       // In the held table: we moved it there, a publisher that needed the slot did, or the supervisor.
       memory::unhold(block_, in_hand.reference, in_hand.bit);

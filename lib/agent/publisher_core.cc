@@ -352,6 +352,7 @@ void PublisherCore::commit(const memory::Loaned& root, uint64_t sequence, uint64
   intent.sequence.store(sequence, std::memory_order_relaxed);
   intent.row.store(row_index_, std::memory_order_relaxed);
   intent.root.store(root.reference(), std::memory_order_release);  // R(intent)
+  agent_->start_watch();
   memory::commit(*root.header, bits);
 }
 
@@ -439,12 +440,23 @@ Sent PublisherCore::send_direct(const memory::Loaned& root, uint32_t payload_byt
   const uint64_t sequence = row_->sequence.load(std::memory_order_relaxed) + 1;  // Relaxed: our own word.
   write_header(*root.header, payload_bytes, lane, now, sequence, options);
   root.header->flags |= layout::kFlagDirect;
+  // For recovery, which must know the last sequence, and odd until the bells were looked at: the tick looks
+  // after receivers whose publisher stops in between. Relaxed: the store of the count publishes them.
+  layout::SenderIntent& intent = *sender_->intent;
+  intent.direct_root.store(root.reference(), std::memory_order_relaxed);
+  intent.sequence.store(sequence, std::memory_order_relaxed);
+  intent.row.store(row_index_, std::memory_order_relaxed);
+  std::atomic<uint64_t>& under_way = intent.direct_count;
+  const uint64_t direct_count = under_way.load(std::memory_order_relaxed);  // Relaxed: our own word.
+  under_way.store(direct_count + 1, std::memory_order_release);             // R(intent)
+  agent_->start_watch();
   memory::commit(*root.header, direct_.bits());
   direct_.sent();
   Sent sent{SendOutcome::Delivered, static_cast<uint32_t>(receivers_.size()), 0, 0, sequence};
   if (agent_->view().route_epoch(shard_) != route_epoch_) [[unlikely]] take_back(root.reference(), sent);
   if (ring) ring_all();
   row_->sequence.store(sequence, std::memory_order_release);  // R(sequence)
+  under_way.store(direct_count + 2, std::memory_order_release);  // R(intent)
   count(sent, payload_bytes, now);
   return sent;
 }

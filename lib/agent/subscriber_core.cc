@@ -18,8 +18,8 @@ SubscriberCore::SubscriberCore(std::shared_ptr<AgentCore> agent_, std::string to
 SubscriberCore::~SubscriberCore() {
   agent->inbox().withdraw(*this);
   if (agent->usable()) {
-    // The supervisor may be gone: then the route ends with its successor, and what arrives is released.
-    (void)agent->control_call([&](control::Client& client) { return client.unsubscribe(subscription_id); });
+    // A supervisor that is away is told when it is back; what arrives until then is released.
+    agent->control_call([&](control::AgentLink& link) { link.unsubscribe(subscription_id); });
     row->state.store(0, std::memory_order_release);  // R(row)
   }
   agent->inbox().remove(*this);

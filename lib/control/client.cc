@@ -1,5 +1,5 @@
 // A request that ran into its timeout leaves its reply behind; it is known by its serial and dropped.
-// Reconnecting is one more connect() and attach() with resume set: nothing here remembers an agent.
+// Nothing here remembers an agent: reconnecting is agent_link.h's.
 #include "control/client.h"
 
 #include <sys/socket.h>
@@ -157,6 +157,11 @@ Result<Attachment> Client::attach(const AttachRequest& request) {
   std::vector<base::OwnedFd> fds;
   auto reply = call_for<AttachReply>(asked, &fds);
   if (!reply) return reply.error();
+  base::OwnedFd bell;
+  if (fds.size() > reply->segment_bytes.size()) {
+    bell = std::move(fds.back());
+    fds.pop_back();
+  }
   auto segments = map_all(reply->segment_bytes, fds, memory::Access::ReadWrite);
   if (!segments) {
     // An agent that cannot map its memory holds nothing: give its entry back.
@@ -167,10 +172,13 @@ Result<Attachment> Client::attach(const AttachRequest& request) {
   attachment.agent_id = reply->agent_id;
   attachment.incarnation = reply->incarnation;
   attachment.node_index = reply->node_index;
+  attachment.bell = std::move(bell);
   attachment.control = std::move(segments->front());
   for (std::size_t i = 1; i < segments->size(); ++i) attachment.nodes.push_back(std::move((*segments)[i]));
   return attachment;
 }
+
+Result<AttachReply> Client::resume(const AttachRequest& request) { return call_for<AttachReply>(request); }
 
 Result<uint32_t> Client::topic_id(std::string_view topic) {
   auto reply = call_for<TopicReply>(TopicRequest{std::string(topic)});

@@ -26,6 +26,7 @@ struct Attachment {
   uint32_t node_index = 0;             // Where its block lies.
   memory::Segment control;             // Read-only.
   std::vector<memory::Segment> nodes;  // Read-write, hidden from children made by fork.
+  base::OwnedFd bell;                  // An eventfd: starts the supervisor's tick (Superblock.watch).
 };
 
 // What an onlooker gets: the same memory, read-only.
@@ -45,10 +46,12 @@ class Client {
   // Errors: NoSupervisor (neither answers), Denied, Timeout.
   static Result<Observation> observe(const Endpoint& endpoint, std::chrono::milliseconds timeout);
 
-  // The connection's one agent. With request.resume_agent_id and resume_incarnation set, the entry
-  // that this process has already.
+  // The connection's one agent.
   // Errors: BadName, NameTaken, Denied, AbiMismatch, LayoutMismatch, AgentsFull, Draining, NoMemory.
   Result<Attachment> attach(const AttachRequest& request);
+  // The agent that this process has already: request.resume_* name it. Maps nothing.
+  // Errors: NotFound (settled, another process's, or of another fabric; says which), Denied.
+  Result<AttachReply> resume(const AttachRequest& request);
 
   // The number of a topic, which exists from now on.
   // Errors: BadTopic, TopicsFull.

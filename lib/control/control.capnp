@@ -21,6 +21,10 @@ struct Request {
       # The entry that this process has already, when it reconnects; 0: a new one.
       resumeAgentId @7 :UInt32;
       resumeIncarnation @8 :UInt64;
+      resumeFabricId @29 :UInt64;
+      # A request that comes again with the same ticket, because its answer was lost, gets the same
+      # answer. Chosen by the caller, one for each request of an agent; 0: none. So below.
+      ticket @30 :UInt64;
     }
     topic :group {
       name @9 :Text;
@@ -31,6 +35,7 @@ struct Request {
       ownRing @12 :Bool;
       slotCount @13 :UInt32;  # 0: as the normal lane.
       row @14 :UInt32;        # In the agent's block.
+      ticket @31 :UInt32;
     }
     unsubscribe :group {
       subscriptionId @15 :UInt32;
@@ -40,6 +45,7 @@ struct Request {
       end @17 :UInt8;  # 0 sender, 1 receiver.
       payloadBytes @18 :UInt32;
       slotCount @19 :UInt32;
+      ticket @32 :UInt32;
     }
     channelClose :group {
       ringId @20 :UInt32;
@@ -50,7 +56,7 @@ struct Request {
     status @24 :Void;
     drain @25 :Void;    # Administers: as SIGTERM.
 
-    # Between supervisor and keeper. Descriptors come with keep; with the answer to adopt.
+    # Between supervisor and keeper. Descriptors, the bell last, come with keep; with the answer to adopt.
     keep @26 :List(UInt64);  # Bytes of the control segment, then of each node segment.
     adopt @27 :Void;
     end @28 :Void;
@@ -69,7 +75,7 @@ struct Reply {
       fix @5 :Text;
     }
     done @6 :Void;
-    attached :group {  # Descriptors: the control segment read-only, then the nodes' read-write.
+    attached :group {  # Descriptors: the control segment read-only, the nodes' read-write, the bell.
       agentId @7 :UInt32;
       incarnation @8 :UInt64;
       nodeIndex @9 :UInt32;

@@ -43,6 +43,8 @@ void clear_block(layout::AgentBlock& block) noexcept {
   zero(counters.corrupt_source);
   for (layout::SenderIntent& intent : block.senders) {
     zero(intent.root);
+    zero(intent.direct_count);
+    zero(intent.direct_root);
     zero(intent.state);
   }
   for (base::AtomicPair& entry : block.held) {

@@ -17,6 +17,8 @@
 
 namespace ripstop::control {
 
+struct DirectEntry;
+
 // What settle() found, for the counters in the superblock.
 struct Settled {
   uint64_t message_count = 0;    // Undelivered or unfinished messages of the agent that were released.
@@ -66,7 +68,8 @@ class Settlement {
   // Direct lanes that end at the agent: what it had not released goes. Those of which it was the
   // publisher: their receivers drain them, and the rows learn what was committed.
   void settle_direct(uint32_t agent_id, uint64_t incarnation, layout::AgentBlock& block, Settled& settled) noexcept;
-  void release_direct(base::Pair entry, Settled& settled) noexcept;
+  void release_direct(const DirectEntry& entry, Settled& settled) noexcept;
+  void note_direct_send(layout::AgentBlock& block, const layout::SenderIntent& intent) noexcept;
   void end_direct(uint32_t agent_id, uint64_t incarnation, layout::AgentBlock& block) noexcept;
   bool has_direct_mail(const layout::AgentBlock& block) const noexcept;
   void settle_slabs(uint32_t agent_id, uint64_t incarnation, Settled& settled) noexcept;

@@ -54,6 +54,8 @@ struct WriteRequest {
     body.setFlags(r.flags);
     body.setResumeAgentId(r.resume_agent_id);
     body.setResumeIncarnation(r.resume_incarnation);
+    body.setResumeFabricId(r.resume_fabric_id);
+    body.setTicket(r.ticket);
   }
   void operator()(const TopicRequest& r) { to.initTopic().setName(r.name.c_str()); }
   void operator()(const SubscribeRequest& r) {
@@ -63,6 +65,7 @@ struct WriteRequest {
     body.setOwnRing(r.own_ring);
     body.setSlotCount(r.slot_count);
     body.setRow(r.row);
+    body.setTicket(r.ticket);
   }
   void operator()(const UnsubscribeRequest& r) { to.initUnsubscribe().setSubscriptionId(r.subscription_id); }
   void operator()(const ChannelOpenRequest& r) {
@@ -71,6 +74,7 @@ struct WriteRequest {
     body.setEnd(static_cast<uint8_t>(r.end));
     body.setPayloadBytes(r.payload_bytes);
     body.setSlotCount(r.slot_count);
+    body.setTicket(r.ticket);
   }
   void operator()(const ChannelCloseRequest& r) {
     auto body = to.initChannelClose();
@@ -146,6 +150,8 @@ Result<Request> read_request(schema::Request::Reader from) {
       r.flags = body.getFlags();
       r.resume_agent_id = body.getResumeAgentId();
       r.resume_incarnation = body.getResumeIncarnation();
+      r.resume_fabric_id = body.getResumeFabricId();
+      r.ticket = body.getTicket();
       r.abi_version = body.getAbi();
       r.layout_hash = body.getLayoutHash();
       return Request(std::move(r));
@@ -154,7 +160,7 @@ Result<Request> read_request(schema::Request::Reader from) {
     case schema::Request::SUBSCRIBE: {
       const auto body = from.getSubscribe();
       return Request(SubscribeRequest{text_of(body.getTopic()), body.getOverflow(), body.getOwnRing(),
-                                      body.getSlotCount(), body.getRow()});
+                                      body.getSlotCount(), body.getRow(), body.getTicket()});
     }
     case schema::Request::UNSUBSCRIBE:
       return Request(UnsubscribeRequest{from.getUnsubscribe().getSubscriptionId()});
@@ -162,7 +168,8 @@ Result<Request> read_request(schema::Request::Reader from) {
       const auto body = from.getChannelOpen();
       auto end = end_of(body.getEnd());
       if (!end) return end.error();
-      return Request(ChannelOpenRequest{text_of(body.getName()), *end, body.getPayloadBytes(), body.getSlotCount()});
+      return Request(ChannelOpenRequest{text_of(body.getName()), *end, body.getPayloadBytes(), body.getSlotCount(),
+                                        body.getTicket()});
     }
     case schema::Request::CHANNEL_CLOSE: {
       auto end = end_of(from.getChannelClose().getEnd());

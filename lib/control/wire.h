@@ -19,7 +19,7 @@
 namespace ripstop::control {
 
 inline constexpr std::size_t kPacketBytesMax = 64 * 1024;
-inline constexpr std::size_t kPacketFdsMax = 1 + layout::kNodeCountMax;
+inline constexpr std::size_t kPacketFdsMax = 2 + layout::kNodeCountMax;  // Control segment, nodes, bell.
 
 // --- requests; the fields are explained in control.capnp ------------------------------------------
 
@@ -30,6 +30,8 @@ struct AttachRequest {
   uint32_t flags = 0;
   uint32_t resume_agent_id = 0;
   uint64_t resume_incarnation = 0;
+  uint64_t resume_fabric_id = 0;
+  uint64_t ticket = 0;
   uint32_t abi_version = layout::kAbiVersion;
   uint64_t layout_hash = layout::layout_hash();
 };
@@ -42,6 +44,7 @@ struct SubscribeRequest {
   bool own_ring = false;
   uint32_t slot_count = 0;
   uint32_t row = 0;
+  uint32_t ticket = 0;
 };
 struct UnsubscribeRequest {
   uint32_t subscription_id = 0;
@@ -52,6 +55,7 @@ struct ChannelOpenRequest {
   ChannelEnd end = ChannelEnd::Sender;
   uint32_t payload_bytes = 0;
   uint32_t slot_count = 0;
+  uint32_t ticket = 0;
 };
 struct ChannelCloseRequest {
   uint32_t ring_id = 0;

@@ -28,8 +28,11 @@ struct alignas(base::kCacheLineBytes) SenderIntent {
   std::atomic<uint64_t> sequence;
   std::atomic<uint32_t> row;    // The publisher row.
   std::atomic<uint32_t> state;  // 0 free, 1 in use by a thread.
-  // What recovery was doing with it, written by the supervisor alone.
-  std::atomic<uint64_t> reserved[4];
+  // Twice the sends through direct lanes, and one more while one is under way: then `direct_root`, with
+  // `sequence` and `row`, is what it sends.
+  std::atomic<uint64_t> direct_count;
+  std::atomic<uint64_t> direct_root;
+  std::atomic<uint64_t> reserved[2];
 };
 static_assert(sizeof(SenderIntent) == 64);
 

@@ -65,6 +65,9 @@ struct SlabEntry {
 };
 static_assert(sizeof(SlabEntry) == 16);
 
+inline constexpr uint32_t kWatchStopped = 1;
+inline constexpr uint32_t kWatchUnit = 2;  // One number.
+
 struct Superblock {
   // Written once before the segment is handed out.
   uint64_t magic;
@@ -107,7 +110,7 @@ struct Superblock {
   std::atomic<uint32_t> topic_high;
   std::atomic<uint32_t> subscription_high;
   std::atomic<uint32_t> ring_high;
-  uint32_t reserved1;
+  std::atomic<uint32_t> watch;  // {number:31, 1 stopped}: whether the tick looks after sleepers.
   std::atomic<uint64_t> next_incarnation;
   std::atomic<uint64_t> attach_count;
   std::atomic<uint64_t> detach_count;
@@ -149,7 +152,8 @@ struct AgentEntry {
   uint32_t reserved0;
   char name[kNameFieldBytes];
   char program[32];  // The process's comm.
-  uint8_t reserved1[40];
+  uint64_t ticket;   // Of the request that made it: asked again, it gets this entry.
+  uint8_t reserved1[32];
 };
 static_assert(sizeof(AgentEntry) == 192);
 
@@ -204,9 +208,9 @@ struct SubscriptionEntry {
   uint8_t overflow;
   uint8_t reserved0[3];
   uint32_t row;
-  uint32_t reserved1;
+  uint32_t ticket;    // Of the agent's request that made it; 0: none.
   uint64_t since_ns;  // CLOCK_MONOTONIC.
-  uint64_t reserved2[2];
+  uint64_t reserved1[2];
 };
 static_assert(sizeof(SubscriptionEntry) == 64);
 
@@ -227,7 +231,8 @@ struct RingEntry {
   uint64_t owner_incarnation;
   uint64_t producer_incarnation;
   char name[kNameFieldBytes];  // Channel: its name.
-  uint64_t reserved1;
+  uint32_t owner_ticket;       // Channel: of the requests that opened the ends; 0: none.
+  uint32_t producer_ticket;
 };
 static_assert(sizeof(RingEntry) == 136);
 

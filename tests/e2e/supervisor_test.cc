@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -125,14 +126,20 @@ class Supervisor : public testing::Test {
     return std::move(*attachment);
   }
 
+  static uint64_t fabric_id(const control::Attachment& attachment) {
+    return reinterpret_cast<const layout::Superblock*>(attachment.control.data())->fabric_id;
+  }
+
   // Runs `body` in a child process, which waits to be killed when it returns.
-  pid_t in_child(const std::function<bool()>& body) {
+  // `thread_ends`: its first thread ends instead.
+  pid_t in_child(const std::function<bool()>& body, bool thread_ends = false) {
     int pipe_fds[2];
     EXPECT_EQ(pipe(pipe_fds), 0);
     const pid_t pid = fork();
     if (pid == 0) {
       const char answer = body() ? '1' : '0';
       if (write(pipe_fds[1], &answer, 1) != 1) _exit(1);
+      if (thread_ends) syscall(SYS_exit, 0);  // As pthread_exit() ends it, without unwinding the test.
       for (;;) pause();
     }
     children_.push_back(pid);
@@ -358,10 +365,62 @@ TEST_F(Supervisor, AnAgentThatLosesItsConnectionGoesOnWhereItWas) {
   EXPECT_EQ(again.attach(request).error().code, Errc::NameTaken);
   request.resume_agent_id = attachment.agent_id;
   request.resume_incarnation = attachment.incarnation;
+  request.resume_fabric_id = fabric_id(attachment);
   const auto resumed = again.attach(request);
   ASSERT_TRUE(resumed) << to_string(resumed.error());
   EXPECT_EQ(resumed->agent_id, attachment.agent_id);
   EXPECT_EQ(resumed->incarnation, attachment.incarnation);
+}
+
+TEST_F(Supervisor, AnAgentOfAnotherFabricCannotGoOnHere) {
+  // Numbers are given anew when a fabric is: only its own number tells them apart.
+  start();
+  Client client = connect();
+  const auto attachment = attach(client, "planner");
+  Client again = connect();
+  control::AttachRequest request;
+  request.resume_agent_id = attachment.agent_id;
+  request.resume_incarnation = attachment.incarnation;
+  request.resume_fabric_id = fabric_id(attachment) + 1;
+  const auto resumed = again.resume(request);
+  ASSERT_FALSE(resumed);
+  EXPECT_EQ(resumed.error().code, Errc::NotFound);
+  EXPECT_NE(resumed.error().why.find("started anew"), std::string::npos) << resumed.error().why;
+}
+
+TEST_F(Supervisor, AnAttachThatComesAgainBecauseItsAnswerWasLostGetsTheSameEntry) {
+  start();
+  std::optional<Client> client = connect();
+  control::AttachRequest request;
+  request.name = "planner";
+  request.ticket = 4711;
+  const auto attachment = client->attach(request);
+  ASSERT_TRUE(attachment);
+  client.reset();
+  Client again = connect();
+  const auto repeated = again.attach(request);
+  ASSERT_TRUE(repeated) << to_string(repeated.error());
+  EXPECT_EQ(repeated->agent_id, attachment->agent_id);
+  EXPECT_EQ(repeated->incarnation, attachment->incarnation);
+  Client other = connect();
+  request.ticket = 4712;
+  EXPECT_EQ(other.attach(request).error().code, Errc::NameTaken);
+}
+
+TEST_F(Supervisor, AnAgentWhoseFirstThreadHasEndedKeepsItsPlaceWithoutAConnection) {
+  start();
+  in_child([&] {
+    static Client client = connect();
+    static auto attachment = attach(client, "headless");
+    std::thread([] {
+      std::this_thread::sleep_for(100ms);  // Until the first thread is a zombie; its maps are empty then.
+      { const Client ended = std::move(client); }
+      for (;;) pause();
+    }).detach();
+    return true;
+  }, true);
+  EXPECT_TRUE(wait_until([&] { return log().find("lost its connection") != std::string::npos; })) << log();
+  EXPECT_EQ(log().find("gave up its memory"), std::string::npos) << log();
 }
 
 TEST_F(Supervisor, ASecondSupervisorIsRefusedWithTheFirstOnesPid) {
@@ -473,6 +532,7 @@ TEST_F(Supervisor, AKilledSupervisorIsSucceededAndAgentsGoOn) {
   request.name = "planner";
   request.resume_agent_id = attachment.agent_id;
   request.resume_incarnation = attachment.incarnation;
+  request.resume_fabric_id = fabric_id(attachment);
   ASSERT_TRUE(again.attach(request));
   EXPECT_TRUE(again.subscribe({"b.topic", 0, false, 0, 1}));
   Client fresh = connect();

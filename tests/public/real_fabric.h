@@ -58,7 +58,8 @@ class RealFabric {
       return nullptr;
     }
     std::unique_ptr<RealFabric> fabric(new RealFabric());
-    if (!fabric->launch(program)) {
+    fabric->program_ = program;
+    if (!fabric->make_directory() || !fabric->launch()) {
       trouble = "";
       ADD_FAILURE() << program << " does not serve";
       return nullptr;
@@ -78,25 +79,35 @@ class RealFabric {
     std::filesystem::remove_all(directory_);
   }
 
-  // Ends the supervisor as a crash would. The keeper, its child, is ended with the fabric.
-  void kill_supervisor() {
-    const pid_t keeper = static_cast<pid_t>(Inspector::open()->fabric().keeper.pid);
+  // Ends the supervisor as a crash would. The keeper goes on.
+  void kill_supervisor_alone() {
     ::kill(pid_, SIGKILL);
     waitpid(std::exchange(pid_, -1), nullptr, 0);
+  }
+  // And the keeper too: the fabric's memory is with its agents alone.
+  void kill_supervisor() {
+    const pid_t keeper = static_cast<pid_t>(Inspector::open()->fabric().keeper.pid);
+    kill_supervisor_alone();
     if (keeper > 0) ::kill(keeper, SIGKILL);
   }
+  // Starts a supervisor where the last one was. False: it does not serve.
+  bool restart() { return launch(); }
 
  private:
   RealFabric() = default;
 
-  bool launch(const std::string& program) {
+  bool make_directory() {
     char name[] = "/tmp/ripstop-public-XXXXXX";
     if (mkdtemp(name) == nullptr) return false;
     directory_ = name;
     setenv("XDG_RUNTIME_DIR", name, 1);
     unsetenv("RIPSTOP_FABRIC");
+    return true;
+  }
+
+  bool launch() {
     const std::vector<std::string> words = {
-        program, "--set", "hugepages=off", "--set", "drain_timeout_ms=0", "--set", "slab_bytes=64KiB", "--set",
+        program_, "--set", "hugepages=off", "--set", "drain_timeout_ms=0", "--set", "slab_bytes=64KiB", "--set",
         R"(classes=[{"payload_bytes": 256, "chunk_count": 8192}, {"payload_bytes": "4KiB", "chunk_count": 512},)"
         R"( {"payload_bytes": "64KiB", "chunk_count": 64}, {"payload_bytes": "2MiB", "chunk_count": 8}])"};
     std::vector<char*> arguments;
@@ -106,14 +117,20 @@ class RealFabric {
     pid_ = fork();
     if (pid_ == 0) {
       prctl(PR_SET_PDEATHSIG, SIGTERM);
-      const int fd = open(log.c_str(), O_WRONLY | O_CREAT, 0600);
+      const int fd = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
       if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0) _exit(126);
       execv(arguments[0], arguments.data());
       _exit(127);
     }
-    return wait_until([] { return Inspector::open().has_value(); });
+    return wait_until([&] {
+      const auto inspector = Inspector::open();
+      if (!inspector) return false;
+      const FabricView fabric = inspector->fabric();
+      return fabric.read_via == "supervisor" && fabric.supervisor.pid == static_cast<uint32_t>(pid_);
+    });
   }
 
+  std::string program_;
   std::string directory_;
   pid_t pid_ = -1;
 };

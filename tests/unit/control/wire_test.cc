@@ -30,6 +30,8 @@ TEST(Wire, ARequestComesOutAsItWentIn) {
   attach.flags = 2;
   attach.resume_agent_id = 9;
   attach.resume_incarnation = ~uint64_t{0};
+  attach.resume_fabric_id = 4711;
+  attach.ticket = 12;
   const auto request = decode_request(encode(42, Request(attach)));
   ASSERT_TRUE(request) << to_string(request.error());
   EXPECT_EQ(request->serial, 42u);
@@ -41,6 +43,8 @@ TEST(Wire, ARequestComesOutAsItWentIn) {
   EXPECT_EQ(back->flags, 2u);
   EXPECT_EQ(back->resume_agent_id, 9u);
   EXPECT_EQ(back->resume_incarnation, ~uint64_t{0});
+  EXPECT_EQ(back->resume_fabric_id, 4711u);
+  EXPECT_EQ(back->ticket, 12u);
   EXPECT_EQ(back->abi_version, layout::kAbiVersion);
   EXPECT_EQ(back->layout_hash, layout::layout_hash());
 }

@@ -175,5 +175,50 @@ TEST_F(RegistryTest, AReaderNeverCopiesARouteThatNeverWas) {
   EXPECT_EQ(wrong.load(), 0);
 }
 
+// A request comes again when its answer was lost, to this supervisor or to its successor.
+TEST_F(RegistryTest, ARequestThatComesAgainMakesNothingTwice) {
+  const auto agent = attach("planner");
+  control::SubscribeRequest subscribe{"a", 0, true, 0, 0, 7};
+  const auto made = registry_->subscribe(agent.id, subscribe);
+  ASSERT_TRUE(made);
+  control::ChannelOpenRequest open{"c", control::ChannelEnd::Sender, 112, 4, 8};
+  const auto opened = registry_->open_channel(agent.id, open);
+  ASSERT_TRUE(opened);
+  for (const bool is_successor : {false, true}) {
+    if (is_successor) registry_.emplace(*segments_);
+    const auto again = registry_->subscribe(agent.id, subscribe);
+    ASSERT_TRUE(again);
+    EXPECT_EQ(again->subscription_id, made->subscription_id);
+    EXPECT_EQ(again->ring_id, made->ring_id);
+    EXPECT_EQ(again->topic_id, made->topic_id);
+    EXPECT_EQ(route(made->topic_id).size(), 1u);
+    const auto reopened = registry_->open_channel(agent.id, open);
+    ASSERT_TRUE(reopened) << to_string(reopened.error());
+    EXPECT_EQ(reopened->ring_id, opened->ring_id);
+    EXPECT_EQ(reopened->incarnation, opened->incarnation);
+  }
+  // Another request, though it asks for the same.
+  subscribe.ticket = 9;
+  open.ticket = 10;
+  EXPECT_NE(registry_->subscribe(agent.id, subscribe)->subscription_id, made->subscription_id);
+  EXPECT_EQ(registry_->open_channel(agent.id, open).error().code, Errc::ChannelBusy);
+  // Nor is another agent's.
+  const auto other = attach("other");
+  subscribe.ticket = 7;
+  EXPECT_NE(registry_->subscribe(other.id, subscribe)->subscription_id, made->subscription_id);
+}
+
+TEST_F(RegistryTest, ASuccessorEndsARingThatNoSubscriptionNames) {
+  // As a kill leaves it between the ring's word and the subscription's.
+  const auto agent = attach("planner");
+  const auto made = registry_->subscribe(agent.id, {"a", 0, true, 0, 0});
+  ASSERT_TRUE(made);
+  auto& entry = const_cast<layout::SubscriptionEntry&>(*view().subscription_entry(made->subscription_id));
+  entry.word.store(entry.word.load() & ~uint64_t{3});
+  registry_.emplace(*segments_);
+  EXPECT_EQ(view().ring_entry(made->ring_id)->word.load() & 3, 0u);
+  EXPECT_TRUE(route(made->topic_id).empty());
+}
+
 }  // namespace
 }  // namespace ripstop::supervisor
