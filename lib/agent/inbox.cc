@@ -433,15 +433,22 @@ Take<Message<Bytes>> Inbox::take(SubscriberCore* only, uint64_t timeout_ns) {
   return message_of(*this, delivered);
 }
 
+// The slot or the entry that a message was in, after its bit is gone.
+void Inbox::leave_place(InHand& in_hand) noexcept {
+  const bool in_slot = !in_hand.held && in_hand.source != nullptr;
+  if (in_slot && in_hand.source->give_back(in_hand.position, in_hand.slot)) return;
+  // In the held table: we moved it there, a publisher that needed the slot did, or the supervisor.
+  memory::unhold(block_, in_hand.reference, in_hand.bit);
+}
+
 void Inbox::release(InHand& in_hand) noexcept {
   if (agent_.usable()) [[likely]] {
     (void)memory::release_seen(map_.chunks(), in_hand.reference, in_hand.generation, in_hand.bit);
-    const bool in_slot = !in_hand.held && in_hand.source != nullptr;
     if (in_hand.direct != 0) {
       if (direct_.has_ended(in_hand.direct - 1u)) [[unlikely]] refresh_direct();
-    } else if (!in_slot || !in_hand.source->give_back(in_hand.position, in_hand.slot)) {
-      // In the held table: we moved it there, a publisher that needed the slot did, or the supervisor.
-      memory::unhold(block_, in_hand.reference, in_hand.bit);
+    } else {
+      leave_place(in_hand);
+      agent_.senders().warm().note(map_.chunks(), layout::reference_chunk(in_hand.reference));
     }
     count_up(block_.counters.released_count, 1);
   }

@@ -95,6 +95,7 @@ class Inbox {
   // One look at the source; `finished`: the slot held nothing any more, look again.
   TakeOutcome take_slot(Source& source, Delivered& delivered, bool& finished);
   TakeOutcome open(Source& source, uint64_t position, const ring::SlotView& slot, Delivered& delivered);
+  void leave_place(InHand& in_hand) noexcept;
   void prefetch_behind(const Source& source) const noexcept;
   TakeOutcome set_aside(Source& source, uint64_t position, const ring::SlotView& slot, bool corrupt) noexcept;
   bool make_way(Source& source) noexcept;

@@ -20,7 +20,7 @@ Sender* Senders::mine() {
   // Relaxed: recovery reads it after the process is dead.
   intent.root.store(0, std::memory_order_relaxed);
   intent.state.store(1, std::memory_order_relaxed);
-  senders_.push_back(std::make_unique<Sender>(map_, node_, agent_id_, incarnation_, intent));
+  senders_.push_back(std::make_unique<Sender>(map_, node_, agent_id_, incarnation_, warm_, intent));
   senders_.back()->thread = thread;
   return senders_.back().get();
 }

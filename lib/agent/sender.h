@@ -12,9 +12,9 @@
 namespace ripstop::detail {
 
 struct Sender {
-  Sender(const memory::ChunkMap& map, uint32_t node, uint32_t agent_id, uint64_t incarnation,
+  Sender(const memory::ChunkMap& map, uint32_t node, uint32_t agent_id, uint64_t incarnation, memory::WarmChunks& warm,
          layout::SenderIntent& intent_word)
-      : heap(map, node, agent_id, incarnation), intent(&intent_word) {}
+      : heap(map, node, agent_id, incarnation, &warm), intent(&intent_word) {}
 
   memory::SlabHeap heap;
   layout::SenderIntent* intent;
@@ -35,6 +35,7 @@ class Senders {
   // The calling thread's sender; null when kSenderCount other threads have one.
   Sender* mine();
 
+  memory::WarmChunks& warm() noexcept { return warm_; }
   // Gives all slabs back. No thread may be publishing.
   void clear();
 
@@ -44,6 +45,7 @@ class Senders {
   uint32_t node_;
   uint32_t agent_id_;
   uint64_t incarnation_;
+  memory::WarmChunks warm_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Sender>> senders_;
 };

@@ -5,6 +5,10 @@
 // are left, and a look that finds nothing is not repeated at once: each one would pull a line away from
 // the receiver that is about to release it.
 //
+// A chunk that has a slab to itself is the largest there is, and the one that was read last is in the
+// cache of its reader. So its slab goes back to the pool when it is sent, and who releases it loans it
+// next: two that answer each other pass one warm chunk to and fro.
+//
 // Tried and rejected: a free bitmap that releasers set. It costs every release a second contended
 // line, and must be rebuilt after a kill anyway.
 #include "memory/slab_heap.h"
@@ -41,12 +45,19 @@ void SlabHeap::Fifo::grow() {
   tail_ = count;
 }
 
-SlabHeap::SlabHeap(const ChunkMap& map, uint32_t node, uint32_t agent_id, uint64_t incarnation)
-    : map_(map), node_(node), agent_id_(agent_id), incarnation_(incarnation), classes_(map.classes().size()) {
-  for (uint32_t i = 0; i < classes_.size(); ++i) classes_[i].large = map.payload_bytes(i) >= kLargePayloadBytes;
+SlabHeap::SlabHeap(const ChunkMap& map, uint32_t node, uint32_t agent_id, uint64_t incarnation, WarmChunks* warm)
+    : map_(map), node_(node), agent_id_(agent_id), incarnation_(incarnation), warm_(warm), classes_(map.classes().size()) {
+  for (uint32_t i = 0; i < classes_.size(); ++i) {
+    classes_[i].large = map.payload_bytes(i) >= kLargePayloadBytes;
+    classes_[i].single = map.classes()[i].slab_chunks == 1;
+  }
 }
 
 SlabHeap::~SlabHeap() {
+  for (const ClassHeap& heap : classes_) {
+    if (!heap.single) continue;
+    for (const Entry& entry : heap.free) give_back(entry.chunk);
+  }
   for (const OwnedSlab& owned : slabs_) {
     layout::SlabOwner& owner = map_.slab_owner(owned.node, owned.slab);
     // Relaxed: only we write the word while it names us.
@@ -84,6 +95,11 @@ void SlabHeap::harvest_all(ClassHeap& heap) noexcept {
 
 std::optional<Loaned> SlabHeap::loan(uint32_t class_index) noexcept {
   ClassHeap& heap = classes_[class_index];
+  if (heap.single && heap.free.empty()) {
+    const auto entry = take_single(class_index);
+    if (!entry) return std::nullopt;
+    heap.free.push_back(*entry);
+  }
   if (heap.large || heap.free.size() <= kFewFree) {
     if (heap.look_again > 0 && !heap.free.empty()) {
       --heap.look_again;
@@ -96,6 +112,48 @@ std::optional<Loaned> SlabHeap::loan(uint32_t class_index) noexcept {
   const Entry entry = heap.free.back();
   heap.free.pop_back();
   return Loaned{entry.header, entry.chunk, mark_loaned(*entry.header), class_index};
+}
+
+void SlabHeap::give_back(layout::ChunkId chunk) noexcept {
+  layout::SlabOwner& owner = map_.slab_owner(layout::chunk_node(chunk), layout::chunk_slab(chunk));
+  // Relaxed: only we write the word while it names us.
+  uint64_t word = owner.load(std::memory_order_relaxed);
+  if (layout::slab_owner_agent(word) != agent_id_) return;
+  // R(slab). Failure: not ours.
+  owner.compare_exchange_strong(word, layout::make_slab_owner(layout::slab_owner_version(word) + 1, 0, 0),
+                                std::memory_order_release, std::memory_order_relaxed);
+}
+
+std::optional<SlabHeap::Entry> SlabHeap::take_single_slab(uint32_t node, uint32_t slab, uint32_t class_index) noexcept {
+  const SlabPlace& place = map_.slab(node, slab);
+  if (place.class_index != class_index) return std::nullopt;
+  auto* header = reinterpret_cast<layout::ChunkHeader*>(place.first);
+  layout::SlabOwner& owner = map_.slab_owner(node, slab);
+  uint64_t word = owner.load(std::memory_order_relaxed);  // Relaxed: the swap below acquires.
+  if (layout::slab_owner_agent(word) != 0 || !is_free(*header)) return std::nullopt;
+  const uint64_t ours = layout::make_slab_owner(layout::slab_owner_version(word) + 1, agent_id_, incarnation_);
+  // A(slab). Failure: another agent was faster.
+  if (!owner.compare_exchange_strong(word, ours, std::memory_order_acquire, std::memory_order_relaxed)) return std::nullopt;
+  const layout::ChunkId chunk = layout::make_chunk_id(node, slab, 0);
+  if (is_free(*header)) return Entry{header, chunk};
+  give_back(chunk);  // It was sent in between; its receivers free it.
+  return std::nullopt;
+}
+
+std::optional<SlabHeap::Entry> SlabHeap::take_single(uint32_t class_index) noexcept {
+  if (warm_ != nullptr) {
+    if (const auto chunk = warm_->take(class_index)) {
+      if (const auto entry = take_single_slab(layout::chunk_node(*chunk), layout::chunk_slab(*chunk), class_index)) return entry;
+    }
+  }
+  for (uint32_t turn = 0; turn <= map_.node_count(); ++turn) {  // Our node first.
+    const uint32_t node = turn == 0 ? node_ : turn - 1;
+    if (turn != 0 && node == node_) continue;
+    for (uint32_t slab = 0; slab < map_.slab_count(node); ++slab) {
+      if (const auto entry = take_single_slab(node, slab, class_index)) return entry;
+    }
+  }
+  return std::nullopt;
 }
 
 void SlabHeap::fetch(const Entry& entry) noexcept {

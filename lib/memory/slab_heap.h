@@ -4,6 +4,8 @@
 // is free is never recorded in shared memory: the holders say it. The lists here are private hints.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -24,12 +26,32 @@ struct Loaned {
   layout::Reference reference() const noexcept { return layout::make_reference(chunk, generation); }
 };
 
+// The chunks that this agent was the last to hold, one of each class: what it read there is in its cache.
+// Hints. Thread: any.
+class WarmChunks {
+ public:
+  // Only chunks that have a slab to themselves: others are loaned by their slab's owner alone.
+  void note(const ChunkMap& map, layout::ChunkId chunk) noexcept {
+    const SlabPlace& place = map.slab_of(chunk);
+    if (place.chunk_count != 1) return;
+    chunks_[place.class_index].store(chunk + 1, std::memory_order_relaxed);  // Relaxed: a hint.
+  }
+  std::optional<layout::ChunkId> take(uint32_t class_index) noexcept {
+    const uint32_t chunk = chunks_[class_index].exchange(0, std::memory_order_relaxed);  // Relaxed: a hint.
+    return chunk == 0 ? std::nullopt : std::optional<layout::ChunkId>(chunk - 1);
+  }
+
+ private:
+  std::array<std::atomic<uint32_t>, layout::kClassCountMax> chunks_{};  // The number and one; 0: none.
+};
+
 // Thread:   one at a time.
 // Lifetime: ends before the map; gives its slabs back, with what is still in flight in them: the
 //           next owner takes them as they are. A slab with a loan in it stays for the settlement.
 class SlabHeap {
  public:
-  SlabHeap(const ChunkMap& map, uint32_t node, uint32_t agent_id, uint64_t incarnation);
+  // `warm`: the agent's, or null.
+  SlabHeap(const ChunkMap& map, uint32_t node, uint32_t agent_id, uint64_t incarnation, WarmChunks* warm = nullptr);
   SlabHeap(const SlabHeap&) = delete;
   SlabHeap& operator=(const SlabHeap&) = delete;
   ~SlabHeap();
@@ -40,7 +62,10 @@ class SlabHeap {
   std::optional<Loaned> loan(uint32_t class_index) noexcept;
 
   // The message went out: its chunk comes back by its holders.
-  void sent(const Loaned& loaned) noexcept { classes_[loaned.class_index].in_flight.push_back({loaned.header, loaned.chunk}); }
+  void sent(const Loaned& loaned) noexcept {
+    if (map_.slab_of(loaned.chunk).chunk_count == 1) return give_back(loaned.chunk);
+    classes_[loaned.class_index].in_flight.push_back({loaned.header, loaned.chunk});
+  }
   // The loan was aborted: the chunk is free now.
   void aborted(const Loaned& loaned) noexcept { classes_[loaned.class_index].free.push_back({loaned.header, loaned.chunk}); }
 
@@ -77,6 +102,7 @@ class SlabHeap {
     Fifo in_flight;
     uint32_t look_again = 0;  // Loans until the oldest in flight is looked at again.
     bool large = false;
+    bool single = false;  // One chunk to a slab.
   };
   struct OwnedSlab {
     uint32_t node;
@@ -88,6 +114,11 @@ class SlabHeap {
   bool harvest(ClassHeap& heap) noexcept;
   // Looks at every chunk in flight.
   void harvest_all(ClassHeap& heap) noexcept;
+  // A chunk with a slab to itself. It is anybody's once it is sent, so that whoever released it last,
+  // and has it in its cache, loans it next.
+  std::optional<Entry> take_single(uint32_t class_index) noexcept;
+  std::optional<Entry> take_single_slab(uint32_t node, uint32_t slab, uint32_t class_index) noexcept;
+  void give_back(layout::ChunkId chunk) noexcept;
   bool take_slab(uint32_t class_index) noexcept;
   bool take_slab_on(uint32_t node, uint32_t class_index) noexcept;
 
@@ -95,6 +126,7 @@ class SlabHeap {
   uint32_t node_;
   uint32_t agent_id_;
   uint64_t incarnation_;
+  WarmChunks* warm_;
   std::vector<ClassHeap> classes_;
   std::vector<OwnedSlab> slabs_;
 };
