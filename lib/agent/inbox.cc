@@ -162,7 +162,10 @@ TakeOutcome Inbox::open(Source& source, uint64_t position, const ring::SlotView&
     }
   }
   const uint32_t payload_bytes = root->payload_bytes;
-  if (payload_bytes > chunks.payload_bytes(chunks.slab_of(chunk).class_index)) {
+  const memory::SlabPlace& place = chunks.slab_of(chunk);
+  // Who answers loans this chunk next (memory/slab_heap.cc).
+  if (place.chunk_count == 1) base::prefetch_for_write(&chunks.slab_owner(layout::chunk_node(chunk), layout::chunk_slab(chunk)));
+  if (payload_bytes > chunks.payload_bytes(place.class_index)) {
     // Relaxed: evidence for a person.
     block_.counters.corrupt_source.store(layout::receiver_agent(root->source), std::memory_order_relaxed);
     return set_aside(source, position, slot, true);
