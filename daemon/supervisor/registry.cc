@@ -324,7 +324,11 @@ bool Registry::publish_route(uint32_t topic_id) {
       nanosleep(&until, nullptr);
       place = route_arena_.allocate(unit_count, base::monotonic_ns());
     }
-    if (!place) return false;
+    if (!place) {
+      // Publishers look at their receivers again all the same: one of them may be dead.
+      super_.route_epoch[control::ControlView::shard_of(topic.hash)].fetch_add(1, std::memory_order_release);  // R(route)
+      return false;
+    }
     unit = *place;
     std::byte* block = routes_ + unit * layout::kRouteUnitBytes;
     const layout::RouteHeader header{version & 0xffffffffu, topic_id, static_cast<uint32_t>(receivers.size()), unit_count, 0, {}};

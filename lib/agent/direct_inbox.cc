@@ -1,5 +1,7 @@
 #include "agent/direct_inbox.h"
 
+#include <algorithm>
+
 #include "base/cache_line.h"
 #include "memory/holders.h"
 
@@ -7,41 +9,18 @@ namespace ripstop::detail {
 
 using layout::ChunkHeader;
 using layout::DirectState;
-using layout::DirectWord;
 
 namespace {
 
-base::Pair read(const base::AtomicPair& entry) noexcept {
-  base::Pair word{entry.low.load(std::memory_order_acquire), 0};  // A(direct)
-  for (int tries = 0; tries < 64; ++tries) {
-    word.high = entry.high.load(std::memory_order_acquire);                // A(direct)
-    const uint64_t again = entry.low.load(std::memory_order_acquire);  // A(direct)
-    if (again == word.low) break;
-    word.low = again;
-  }
-  return word;
-}
-
-// What tells a message of a lane from whatever else the chunk may hold by now.
-struct Marks {
-  uint64_t sequence;
-  uint32_t source;
-  uint8_t row;
-  uint8_t flags;
-};
-
-// The chunk may leave this life while it is copied; the copy counts only if the holders say the same
-// afterwards. So ThreadSanitizer does not see it.
-__attribute__((no_sanitize("thread"))) Marks read_marks(const ChunkHeader& header) noexcept {
-  return {header.sequence, header.source, header.publisher_row, header.flags};
-}
+// One find in so many prefers a message that has a gap before it: others may be in order all the time.
+constexpr uint32_t kLateTurn = 16;
 
 }  // namespace
 
-bool DirectSource::open(const memory::ChunkMap& map, base::Pair entry) noexcept {
-  const DirectWord word = layout::unpack_direct(entry.low);
+bool DirectSource::open(const memory::ChunkMap& map, const control::DirectEntry& entry) noexcept {
+  const layout::DirectWord& word = entry.word;
   const auto first_chunk = static_cast<layout::ChunkId>(word.slab << layout::kSlabIndexBits);
-  ChunkHeader* first = map.find(first_chunk);
+  const ChunkHeader* first = map.find(first_chunk);
   if (first == nullptr || word.lane >= layout::kLaneCount || word.bit >= layout::kDeliveryCount) return false;
   const memory::SlabPlace& place = map.slab_of(first_chunk);
   if (word.start >= place.chunk_count) return false;
@@ -50,55 +29,49 @@ bool DirectSource::open(const memory::ChunkMap& map, base::Pair entry) noexcept 
   chunk_count_ = place.chunk_count;
   capacity_bytes_ = map.payload_bytes(place.class_index);
   first_chunk_ = first_chunk;
-  source_ = static_cast<uint32_t>(entry.high);
+  source_ = entry.source;
   row_ = word.row;
   bit_ = word.bit;
-  lane_ = word.lane;
-  word_ = entry;
+  priority_ = word.lane;
+  entry_ = entry;
   cursor_.store(word.start, std::memory_order_relaxed);  // Relaxed: has_mail() is excluded by the caller's lock.
   last_.store(0, std::memory_order_relaxed);             // Relaxed: as above.
   expected_ = 0;
-  passed = 0;
-  ended = word.state == DirectState::Ended;
+  passed_count_ = 0;
+  ended_ = word.state == DirectState::Ended;
   return true;
 }
 
 bool DirectSource::look(Found& found) const noexcept {
-  const uint32_t cursor = cursor_.load(std::memory_order_relaxed);  // Relaxed: the receiving thread's.
-  ChunkHeader& header = at(cursor);
+  ChunkHeader& header = at(cursor_.load(std::memory_order_relaxed));  // Relaxed: the receiving thread's.
   const uint64_t mask = uint64_t{1} << bit_;
   if ((header.holders.high.load(std::memory_order_acquire) & mask) == 0) return false;  // A(commit)
-  const uint64_t generation = header.holders.low.load(std::memory_order_acquire);       // A(commit)
-  const Marks marks = read_marks(header);
-  if ((marks.flags & layout::kFlagDirect) == 0 || marks.source != source_ || marks.row != row_) return false;
+  const control::DirectCopy copy = control::copy_direct(header);
+  if (!copy.direct || copy.source != source_ || copy.row != row_) return false;
   // Relaxed: ours. A message that we have in hand since the last lap is no new one.
-  if (marks.sequence <= last_.load(std::memory_order_relaxed)) return false;
-  std::atomic_thread_fence(std::memory_order_acquire);  // A(commit): the marks were read before what validates them.
-  // Relaxed: ordered by the fence above. Our bit stays until we release it.
+  if (copy.sequence <= last_.load(std::memory_order_relaxed)) return false;
+  // Relaxed: the copy ends with a fence. Our bit stays until we release it.
   if ((header.holders.high.load(std::memory_order_relaxed) & mask) == 0 ||
-      header.holders.low.load(std::memory_order_relaxed) != generation) {
+      header.holders.low.load(std::memory_order_relaxed) != copy.holders.generation) {
     return false;
   }
-  found = {&header, generation, marks.sequence};
+  found = {&header, copy.holders.generation, copy.sequence};
   return true;
 }
 
-void DirectSource::prefetch() const noexcept {
-  const uint32_t ahead = cursor_.load(std::memory_order_relaxed) + kFetchedAhead;  // Relaxed: ours.
-  const auto* line = reinterpret_cast<const std::byte*>(&at(ahead < chunk_count_ ? ahead : ahead - chunk_count_));
+void DirectSource::prefetch(uint32_t ahead) const noexcept {
+  const uint32_t index = (cursor_.load(std::memory_order_relaxed) + ahead) % chunk_count_;  // Relaxed: ours.
+  const auto* line = reinterpret_cast<const std::byte*>(&at(index));
   base::prefetch_for_write(line);
   base::prefetch_for_read(line + layout::kChunkHeaderBytes);
 }
 
-bool DirectSource::has_any() const noexcept {
-  const uint64_t mask = uint64_t{1} << bit_;
-  for (uint32_t index = 0; index < chunk_count_; ++index) {
-    const ChunkHeader& header = at(index);
-    if ((header.holders.high.load(std::memory_order_acquire) & mask) == 0) continue;  // A(commit)
-    const Marks marks = read_marks(header);
-    if ((marks.flags & layout::kFlagDirect) != 0 && marks.source == source_ && marks.row == row_) return true;
-  }
-  return false;
+bool DirectSource::has_any(const memory::ChunkMap& map) const noexcept {
+  bool any = false;
+  (void)control::for_each_direct(map, entry_, [&](layout::ChunkId, const control::DirectCopy& copy) {
+    any = any || control::has_bit(copy, bit_);
+  });
+  return any;
 }
 
 bool DirectInbox::may_open(uint32_t source, uint32_t row, uint64_t& expected) const noexcept {
@@ -106,8 +79,8 @@ bool DirectInbox::may_open(uint32_t source, uint32_t row, uint64_t& expected) co
     if (!other.is_open() || !other.is_from(source, row)) continue;
     DirectSource::Found found;
     // What is taken of it and not released stays valid; what is not taken goes first.
-    if (!other.ended || other.look(found)) return false;
-    if (other.expected_ > expected) expected = other.expected_;
+    if (!other.has_ended() || other.look(found)) return false;
+    expected = std::max(expected, other.expected());
   }
   return true;
 }
@@ -116,39 +89,41 @@ uint32_t DirectInbox::refresh() noexcept {
   uint32_t corrupt_count = 0;
   version_ = block_.front.direct_version.load(std::memory_order_acquire);  // A(direct)
   waiting_ = false;
+  // What has ended first: it may be what an offer waits for.
   for (std::size_t i = 0; i < sources_.size(); ++i) {
     DirectSource& source = sources_[i];
-    const base::Pair word = read(block_.direct[i]);
-    const DirectState state = layout::unpack_direct(word.low).state;
-    if (source.is_open()) {
-      if (state == DirectState::Ended) source.ended = true;
-      if (source.ended) drop_if_drained(source, i);
-      continue;
-    }
-    if (state == DirectState::Free) continue;
+    if (!source.is_open()) continue;
+    if (control::read_direct(block_.direct[i]).word.state == DirectState::Ended) source.end();
+    if (source.has_ended()) drop_if_drained(source, i);
+  }
+  for (std::size_t i = 0; i < sources_.size(); ++i) {
+    DirectSource& source = sources_[i];
+    const control::DirectEntry entry = control::read_direct(block_.direct[i]);
+    if (source.is_open() || entry.word.state == DirectState::Free) continue;
     uint64_t expected = 0;
-    if (!may_open(static_cast<uint32_t>(word.high), layout::unpack_direct(word.low).row, expected)) {
+    if (!may_open(entry.source, entry.word.row, expected)) {
       waiting_ = true;
       continue;
     }
-    if (!source.open(map_, word)) {
+    if (!source.open(map_, entry)) {
       ++corrupt_count;
-      base::Pair entry = word;
-      (void)block_.direct[i].compare_exchange(entry, {0, 0});  // R(direct). Failure: it changed, and is seen next time.
+      base::Pair word = entry.pair;
+      (void)block_.direct[i].compare_exchange(word, {0, 0});  // R(direct). Failure: it changed, and is seen next time.
       continue;
     }
-    source.expected_ = expected;
-    if (source.ended) drop_if_drained(source, i);
+    source.expect(expected);
+    if (source.has_ended()) drop_if_drained(source, i);
   }
   list_open();
   return corrupt_count;
 }
 
 void DirectInbox::drop_if_drained(DirectSource& source, std::size_t index) noexcept {
-  if (source.has_any()) return;
-  layout::DirectWord word = layout::unpack_direct(source.word().low);
+  if (source.has_any(map_)) return;
+  const control::DirectEntry& entry = source.entry();
+  layout::DirectWord word = entry.word;
   word.state = DirectState::Ended;
-  base::Pair expected{layout::pack(word), source.word().high};
+  base::Pair expected{layout::pack(word), entry.pair.high};
   (void)block_.direct[index].compare_exchange(expected, {0, 0});  // R(direct). Failure: it is not our entry any more.
   source.close();
   list_open();
@@ -160,40 +135,46 @@ void DirectInbox::list_open() noexcept {
   next_ = 0;
   for (DirectSource& source : sources_) {
     if (!source.is_open()) continue;
-    mask_ |= 1u << source.lane();
+    mask_ |= 1u << source.priority();
     open_[open_count_++] = &source;
   }
 }
 
-DirectSource* DirectInbox::find(std::size_t lane, DirectSource::Found& found) noexcept {
-  DirectSource* late = nullptr;
-  DirectSource::Found late_found;
+DirectSource* DirectInbox::find(std::size_t priority, DirectSource::Found& found) noexcept {
+  const bool late_first = ++found_count_ % kLateTurn == 0;
+  DirectSource* chosen = nullptr;
+  bool chosen_preferred = false;
   for (std::size_t i = 0; i < open_count_; ++i) {
     const std::size_t index = next_ + i < open_count_ ? next_ + i : next_ + i - open_count_;
     DirectSource& source = *open_[index];
-    if (source.lane() != lane || !source.look(found)) continue;
-    if (source.in_order(found)) {
-      next_ = index + 1 < open_count_ ? index + 1 : 0;
-      return &source;
-    }
-    if (late != nullptr) continue;
-    late = &source;
-    late_found = found;
+    DirectSource::Found here;
+    if (source.priority() != priority || !source.look(here)) continue;
+    const bool preferred = source.in_order(here) != late_first;
+    if (chosen != nullptr && (chosen_preferred || !preferred)) continue;
+    chosen = &source;
+    chosen_preferred = preferred;
+    found = here;
+    if (!preferred) continue;
+    next_ = index + 1 < open_count_ ? index + 1 : 0;
+    break;
   }
-  if (late != nullptr) found = late_found;
-  return late;
+  return chosen;
 }
 
-DirectSource* DirectInbox::from(std::size_t lane, uint32_t source, uint32_t row) noexcept {
-  for (DirectSource& each : sources_) {
-    if (each.is_open() && each.lane() == lane && each.is_from(source, row)) return &each;
+DirectSource* DirectInbox::find_from(std::size_t priority, uint32_t source, uint32_t row,
+                                     DirectSource::Found& found) noexcept {
+  // One that has ended may stand beside its successor, which opens when there is nothing more to take of it.
+  for (std::size_t i = 0; i < open_count_; ++i) {
+    DirectSource& each = *open_[i];
+    if (each.priority() == priority && each.is_from(source, row) && each.look(found)) return &each;
   }
   return nullptr;
 }
 
-void DirectInbox::taken_elsewhere(uint32_t source, uint32_t row, uint64_t sequence) noexcept {
-  for (DirectSource& each : sources_) {
-    if (each.is_open() && each.is_from(source, row)) each.taken_elsewhere(sequence);
+void DirectInbox::taken_elsewhere(std::size_t priority, uint32_t source, uint32_t row, uint64_t sequence) noexcept {
+  for (std::size_t i = 0; i < open_count_; ++i) {
+    DirectSource& each = *open_[i];
+    if (each.priority() == priority && each.is_from(source, row)) each.expect(sequence + 1);
   }
 }
 

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "control/direct_slab.h"
 #include "layout/agent_block.h"
 #include "layout/chunk_header.h"
 #include "memory/chunk_map.h"
@@ -32,7 +33,7 @@ class DirectSource {
   };
 
   // False when the entry names no slab or nonsense.
-  bool open(const memory::ChunkMap& map, base::Pair word) noexcept;
+  bool open(const memory::ChunkMap& map, const control::DirectEntry& entry) noexcept;
   void close() noexcept { first_ = nullptr; }
   bool is_open() const noexcept { return first_ != nullptr; }
 
@@ -47,35 +48,37 @@ class DirectSource {
     const uint32_t cursor = cursor_.load(std::memory_order_relaxed) + 1;  // Relaxed: ours.
     cursor_.store(cursor == chunk_count_ ? 0 : cursor, std::memory_order_relaxed);  // Relaxed: as above.
     expected_ = found.sequence + 1;
-    passed = 0;
+    passed_count_ = 0;
   }
-  // A message of its publisher was taken from the inbox's lane.
-  void taken_elsewhere(uint64_t sequence) noexcept { expected_ = sequence + 1; }
-  // Fetches the lines of a message some way behind the next one: worth it when it is there already.
-  void prefetch() const noexcept;
+  // Fetches the lines of a message `ahead` of the next one: worth it when it is there already.
+  void prefetch(uint32_t ahead) const noexcept;
 
   // Whether a chunk of the slab still has our bit as a message of this lane, taken or not.
-  bool has_any() const noexcept;
+  bool has_any(const memory::ChunkMap& map) const noexcept;
 
-  uint32_t chunk_number(const Found&) const noexcept {
+  // Of the chunk that look() found.
+  uint32_t chunk_number() const noexcept {
     return first_chunk_ | cursor_.load(std::memory_order_relaxed);  // Relaxed: ours.
   }
   uint32_t bit() const noexcept { return bit_; }
-  uint32_t lane() const noexcept { return lane_; }
+  uint32_t priority() const noexcept { return priority_; }
   uint32_t capacity_bytes() const noexcept { return capacity_bytes_; }
-  base::Pair word() const noexcept { return word_; }
+  const control::DirectEntry& entry() const noexcept { return entry_; }
 
-  bool ended = false;      // The publisher sends no more through it.
-  uint32_t passed = 0;     // Messages of the inbox's lane taken while this one's next had a gap before it.
-  uint64_t expected_ = 0;  // The publisher's next sequence.
+  // The publisher sends no more through it.
+  bool has_ended() const noexcept { return ended_; }
+  void end() noexcept { ended_ = true; }
+  // The publisher's next sequence, as far as we have seen.
+  uint64_t expected() const noexcept { return expected_; }
+  void expect(uint64_t sequence) noexcept { expected_ = sequence; }
+  // Messages of the inbox's lane taken while this one's next had a gap before it.
+  uint32_t passed_count() const noexcept { return passed_count_; }
+  void pass() noexcept { ++passed_count_; }
 
  private:
   layout::ChunkHeader& at(uint32_t index) const noexcept {
     return *reinterpret_cast<layout::ChunkHeader*>(first_ + std::size_t{index} * stride_bytes_);
   }
-
-  // About as many as are taken while one line comes from another core.
-  static constexpr uint32_t kFetchedAhead = 3;
 
   std::byte* first_ = nullptr;
   uint32_t stride_bytes_ = 0;
@@ -85,8 +88,11 @@ class DirectSource {
   uint32_t source_ = 0;
   uint32_t row_ = 0;
   uint32_t bit_ = 0;
-  uint32_t lane_ = 0;
-  base::Pair word_{0, 0};
+  uint32_t priority_ = 0;
+  bool ended_ = false;
+  uint32_t passed_count_ = 0;
+  uint64_t expected_ = 0;
+  control::DirectEntry entry_{};
   std::atomic<uint32_t> cursor_{0};
   std::atomic<uint64_t> last_{0};  // Sequence of the last one taken here: what lies a lap behind is older.
 };
@@ -105,21 +111,22 @@ class DirectInbox {
   // Opens what was offered and notices what has ended. Returns the number of entries that make no sense.
   uint32_t refresh() noexcept;
   // Whether a lane of this priority ends here.
-  bool serves(std::size_t lane) const noexcept { return (mask_ >> lane) & 1; }
+  bool serves(std::size_t priority) const noexcept { return (mask_ >> priority) & 1; }
   // Whether any publisher ever had a lane to us: then a sleeper brings the fence.
   static bool ever(const layout::AgentBlock& block) noexcept {
     // Relaxed: the caller has passed a fence since it armed its bell.
     return block.front.direct_version.load(std::memory_order_relaxed) != 0;
   }
 
-  // The next message of a lane: one that is in order, else one that has a gap before it, else null.
-  DirectSource* find(std::size_t lane, DirectSource::Found& found) noexcept;
-  // The lane of this publisher and row, or null.
-  DirectSource* from(std::size_t lane, uint32_t source, uint32_t row) noexcept;
-  // A message of this publisher was taken from the inbox's lane.
-  void taken_elsewhere(uint32_t source, uint32_t row, uint64_t sequence) noexcept;
+  // The next message of a priority: one that is in order, else one that has a gap before it, else null.
+  // Each source in its turn, and now and then one with a gap first.
+  DirectSource* find(std::size_t priority, DirectSource::Found& found) noexcept;
+  // One that this publisher and row sent with this priority, or null.
+  DirectSource* find_from(std::size_t priority, uint32_t source, uint32_t row, DirectSource::Found& found) noexcept;
+  // A message of this publisher was taken from the inbox's lane of the priority.
+  void taken_elsewhere(std::size_t priority, uint32_t source, uint32_t row, uint64_t sequence) noexcept;
   // Whether the lane has ended: then refresh() drops it when its last message is released.
-  bool has_ended(std::size_t index) const noexcept { return sources_[index].ended; }
+  bool has_ended(std::size_t index) const noexcept { return sources_[index].has_ended(); }
   uint8_t index_of(const DirectSource& source) const noexcept { return static_cast<uint8_t>(&source - sources_.data()); }
   bool has_mail() const noexcept;
 
@@ -136,6 +143,7 @@ class DirectInbox {
   uint32_t version_ = 0;
   uint32_t mask_ = 0;  // Bit i: a lane of priority i.
   std::size_t next_ = 0;  // Who is looked at first: each in its turn.
+  uint32_t found_count_ = 0;
   bool waiting_ = false;
 };
 

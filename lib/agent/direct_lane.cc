@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base/cache_line.h"
+#include "control/direct_slab.h"
 
 namespace ripstop::detail {
 
@@ -11,6 +11,9 @@ namespace {
 constexpr uint32_t kMuchRoom = 16;
 // After waiting in vain: a receiver keeps its messages, or does not run.
 constexpr uint32_t kHastySends = 256;
+
+// Fewer would make a publisher wait for each message.
+constexpr uint32_t kChunksMin = 8;
 
 // A slab of a direct lane serves one topic; the rest of the class must do for all others.
 constexpr uint32_t kSlabsKeptFree = 4;  // One in so many.
@@ -30,37 +33,45 @@ bool DirectLane::has_much_room() const noexcept {
 
 void DirectLane::waited_in_vain() noexcept { hasty_count_ = kHastySends; }
 
-bool DirectLane::take_slab(std::span<const Receiver> receivers, uint32_t class_index) {
-  // A member may not have drained an earlier lane of some slab: that one is not taken again yet.
+std::vector<uint32_t> DirectLane::busy_slabs() const {
   std::vector<uint32_t> busy;
-  for (const Receiver& receiver : receivers) {
-    for (const base::AtomicPair& entry : receiver.block->direct) {
-      // Relaxed: only a slab's owner names it, and that would be us.
-      const layout::DirectWord word = layout::unpack_direct(entry.low.load(std::memory_order_relaxed));
-      if (word.state != layout::DirectState::Free) busy.push_back(word.slab);
+  for (uint32_t agent_id = 1; agent_id < map_.agent_capacity(); ++agent_id) {
+    const layout::AgentBlock* block = map_.block(agent_id);
+    if (block == nullptr) continue;
+    for (const base::AtomicPair& place : block->direct) {
+      // An entry of ours is written by nobody else, but to be freed.
+      const control::DirectEntry entry = control::read_direct(place);
+      if (entry.word.state != layout::DirectState::Free && entry.source == publisher_.source) busy.push_back(entry.word.slab);
     }
   }
+  return busy;
+}
+
+bool DirectLane::take_slab(uint32_t class_index) {
+  const memory::ChunkMap& chunks = map_.chunks();
   const uint32_t node = publisher_.node;
   std::vector<uint32_t> free_slabs;
-  uint32_t slab_count = 0;
-  for (uint32_t slab = 0; slab < map_.slab_count(node); ++slab) {
-    if (map_.slab(node, slab).class_index != class_index) continue;
+  std::size_t slab_count = 0;
+  for (uint32_t slab = 0; slab < chunks.slab_count(node); ++slab) {
+    const memory::SlabPlace& place = chunks.slab(node, slab);
+    if (place.class_index != class_index || place.chunk_count < kChunksMin) continue;
     ++slab_count;
     // Relaxed: the swap below acquires.
-    if (layout::slab_owner_agent(map_.slab_owner(node, slab).load(std::memory_order_relaxed)) == 0) free_slabs.push_back(slab);
+    if (layout::slab_owner_agent(chunks.slab_owner(node, slab).load(std::memory_order_relaxed)) == 0) free_slabs.push_back(slab);
   }
-  if (free_slabs.size() <= slab_count / kSlabsKeptFree) return false;
+  if (free_slabs.size() <= std::max<std::size_t>(1, slab_count / kSlabsKeptFree)) return false;
+  const std::vector<uint32_t> busy = busy_slabs();
   for (const uint32_t slab : free_slabs) {
     const uint32_t first_chunk = layout::make_chunk_id(node, slab, 0);
     if (std::find(busy.begin(), busy.end(), first_chunk >> layout::kSlabIndexBits) != busy.end()) continue;
-    const memory::SlabPlace& place = map_.slab(node, slab);
-    layout::SlabOwner& owner = map_.slab_owner(node, slab);
+    layout::SlabOwner& owner = chunks.slab_owner(node, slab);
     uint64_t word = owner.load(std::memory_order_relaxed);  // Relaxed: the swap acquires.
     if (layout::slab_owner_agent(word) != 0) continue;
     const uint64_t ours =
         layout::make_slab_owner(layout::slab_owner_version(word) + 1, publisher_.agent_id, publisher_.incarnation);
     // A(slab): what the last owner knew. Failure: another agent was faster.
     if (!owner.compare_exchange_strong(word, ours, std::memory_order_acquire, std::memory_order_relaxed)) continue;
+    const memory::SlabPlace& place = chunks.slab(node, slab);
     first_ = place.first;
     stride_bytes_ = place.stride_bytes;
     chunk_count_ = place.chunk_count;
@@ -72,7 +83,6 @@ bool DirectLane::take_slab(std::span<const Receiver> receivers, uint32_t class_i
     if (all_free) return true;
     give_slab_back();
   }
-  first_ = nullptr;
   return false;
 }
 
@@ -80,7 +90,8 @@ void DirectLane::give_slab_back() noexcept {
   const uint32_t node = layout::chunk_node(first_chunk_);
   uint64_t word = owner_word_;
   // R(slab): what we knew of its chunks, to the next owner. Failure: recovery was here, it is not ours.
-  (void)map_.slab_owner(node, layout::chunk_slab(first_chunk_))
+  (void)map_.chunks()
+      .slab_owner(node, layout::chunk_slab(first_chunk_))
       .compare_exchange_strong(word, layout::make_slab_owner(layout::slab_owner_version(word) + 1, 0, 0),
                                std::memory_order_release, std::memory_order_relaxed);  // Relaxed: not used.
   first_chunk_ = ~uint32_t{0};
@@ -89,7 +100,7 @@ void DirectLane::give_slab_back() noexcept {
 
 bool DirectLane::offer(const Receiver& receiver, std::size_t member) {
   const base::Pair word{layout::pack(layout::DirectWord{cursor_, first_chunk_ >> layout::kSlabIndexBits, publisher_.row,
-                                                        lane_, bit(member), layout::DirectState::Open}),
+                                                        priority_, bit(member), layout::DirectState::Open}),
                         publisher_.source};
   for (base::AtomicPair& entry : receiver.block->direct) {
     base::Pair free{0, 0};
@@ -106,18 +117,25 @@ void DirectLane::end_offers() noexcept {
     layout::DirectWord word = layout::unpack_direct(member.word.low);
     word.state = layout::DirectState::Ended;
     base::Pair expected = member.word;
-    // R(direct). Failure: the member died, and recovery has freed its entries.
+    // R(direct)
     if (member.entry->compare_exchange(expected, {layout::pack(word), member.word.high})) {
       member.version->fetch_add(1, std::memory_order_acq_rel);  // R(direct)
+      continue;
     }
+    // The member died and recovery has freed its entry. What we committed to it since is nobody's.
+    const control::DirectEntry freed{word, publisher_.source, member.word};
+    (void)control::for_each_direct(map_.chunks(), freed, [&](layout::ChunkId chunk, const control::DirectCopy& copy) {
+      if (!control::has_bit(copy, word.bit)) return;
+      (void)memory::release(map_.chunks(), layout::make_reference(chunk, copy.holders.generation), word.bit);
+    });
   }
   members_.clear();
 }
 
-bool DirectLane::open(std::span<const Receiver> receivers, uint32_t lane, uint32_t class_index) {
+bool DirectLane::open(std::span<const Receiver> receivers, uint32_t priority, uint32_t class_index) {
   if (receivers.size() > layout::kDirectMembersMax || loaned_) return false;
-  if (!take_slab(receivers, class_index)) return false;
-  lane_ = lane;
+  if (!take_slab(class_index)) return false;
+  priority_ = priority;
   cursor_ = 0;
   hasty_count_ = 0;
   bits_ = 0;

@@ -7,8 +7,8 @@
 //   and kFlagDirect, and then moves the cursor on; so member i's next direct message is in the chunk at
 //   member i's cursor and nowhere else.
 //   holders   {g, 0} -> {g, members' bits}: the commit, and the delivery to all members at once.
-//             Nothing can be half done, so no intent is written and recovery has nothing to push. The
-//             chunk at the cursor is not marked as loaned: nobody else may loan it, and its first line,
+//             Nothing can be half done: recovery has nothing to push, and of the intent it wants only
+//             the sequence. The chunk at the cursor is not marked as loaned: nobody else may loan it, and its first line,
 //             on which the members spin, is written in one go, by the send.
 //   entry     layout::AgentBlock::direct says who writes it when.
 //   Whatever does not fit (the chunk at the cursor is held still, another priority, too large, another
@@ -17,12 +17,18 @@
 //
 // A member that dies: recovery moves the route's epoch, makes every processor pass a fence, then
 // releases the member's bits in the slab. The publisher looks at the epoch after each commit. Either
-// recovery sees the commit or the publisher sees the epoch and takes the bit back; both is harmless.
+// recovery sees the commit or the publisher sees the epoch and takes the bit back; both is harmless. A
+// publisher killed in between leaves a bit that no entry claims: its own recovery releases those.
+//
+// A message is told by its marks: kFlagDirect, source and row. Two lanes of one publisher and row bear
+// the same; so a slab is not taken again while any agent's entry names it for an earlier lane of ours.
 //
 // A sleeper brings the fence (README.md, "Who goes to sleep"): nothing stands between the commit and the
 // look at the bell.
 //
-// Edges.  R(commit) -> A(commit), as for every chunk (memory/holders.h).
+// Edges.  R(commit) -> A(commit)  the message, as for every chunk (memory/holders.h).
+//         R(direct) -> A(direct)  the offer or its end, publisher to member.
+//         R(slab)   -> A(slab)    what is known of the chunks, one owner to the next.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +38,8 @@
 
 #include "agent/receiver.h"
 #include "base/atomic_pair.h"
-#include "memory/chunk_map.h"
+#include "base/cache_line.h"
+#include "control/fabric_map.h"
 #include "memory/holders.h"
 #include "memory/slab_heap.h"
 
@@ -51,18 +58,18 @@ class DirectLane {
     uint32_t node;
   };
 
-  DirectLane(const memory::ChunkMap& map, Publisher publisher) noexcept : map_(map), publisher_(publisher) {}
+  DirectLane(const control::FabricMap& map, Publisher publisher) noexcept : map_(map), publisher_(publisher) {}
   DirectLane(const DirectLane&) = delete;
   DirectLane& operator=(const DirectLane&) = delete;
 
   // Offers a lane to `receivers`, in their order. False when one of them has no place for it, or when the
   // class has no slab to spare. The caller looks at the route's epoch again before it sends.
-  bool open(std::span<const Receiver> receivers, uint32_t lane, uint32_t class_index);
+  bool open(std::span<const Receiver> receivers, uint32_t priority, uint32_t class_index);
   // The members drain what is there; the slab is anybody's.
   void close() noexcept;
 
   bool is_open() const noexcept { return first_ != nullptr; }
-  uint32_t lane() const noexcept { return lane_; }
+  uint32_t priority() const noexcept { return priority_; }
   // The members' bits; a send through the lane commits with them.
   uint64_t bits() const noexcept { return bits_; }
   static uint32_t bit(std::size_t member) noexcept { return layout::kDirectBitFirst - static_cast<uint32_t>(member); }
@@ -78,7 +85,7 @@ class DirectLane {
   }
   bool has_room() const noexcept { return first_ != nullptr && !loaned_ && memory::is_free(at(cursor_)); }
   bool fits(std::size_t payload_bytes) const noexcept {
-    return first_ != nullptr && payload_bytes <= map_.payload_bytes(class_index_);
+    return first_ != nullptr && payload_bytes <= map_.chunks().payload_bytes(class_index_);
   }
   // Full: whether it may pay to wait for room. Not while the chunk at the cursor is out on loan, and not
   // soon after waiting in vain.
@@ -110,7 +117,7 @@ class DirectLane {
   static constexpr uint32_t kFetchedAhead = 3;
 
   struct Member {
-    base::AtomicPair* entry;
+    base::AtomicPair* entry;  // In its block.
     std::atomic<uint32_t>* version;
     base::Pair word;
   };
@@ -118,12 +125,14 @@ class DirectLane {
   layout::ChunkHeader& at(uint32_t index) const noexcept {
     return *reinterpret_cast<layout::ChunkHeader*>(first_ + std::size_t{index} * stride_bytes_);
   }
-  bool take_slab(std::span<const Receiver> receivers, uint32_t class_index);
+  bool take_slab(uint32_t class_index);
+  // Slabs that entries name for earlier lanes of this publisher and row.
+  std::vector<uint32_t> busy_slabs() const;
   void give_slab_back() noexcept;
   bool offer(const Receiver& receiver, std::size_t member);
   void end_offers() noexcept;
 
-  const memory::ChunkMap& map_;
+  const control::FabricMap& map_;
   Publisher publisher_;
   std::byte* first_ = nullptr;  // Null: not open.
   uint32_t stride_bytes_ = 0;
@@ -131,7 +140,7 @@ class DirectLane {
   uint32_t cursor_ = 0;
   uint32_t first_chunk_ = ~uint32_t{0};  // Number of the slab's first chunk; all ones: we have no slab.
   uint32_t class_index_ = 0;
-  uint32_t lane_ = 0;
+  uint32_t priority_ = 0;
   uint32_t hasty_count_ = 0;  // Sends that do not wait, because waiting has not paid.
   uint64_t bits_ = 0;
   uint64_t owner_word_ = 0;

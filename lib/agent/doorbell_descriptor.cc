@@ -36,9 +36,9 @@ void DoorbellDescriptor::run(Inbox& inbox) noexcept {
   while (!ending_.load(std::memory_order_acquire)) {                 // A(descriptor)
     const uint32_t turn = turn_.load(std::memory_order_acquire);  // A(descriptor)
     sleeper.arm();
-    inbox.fence_for_sleep();
+    const uint64_t slice_ns = inbox.fence_for_sleep();
     if (!inbox.has_mail() && !ending_.load(std::memory_order_acquire)) {  // A(descriptor)
-      sleeper.wait(0);
+      sleeper.wait(slice_ns);
       if (!inbox.has_mail()) continue;  // Rung for something that was taken in the meantime.
     }
     sleeper.disarm();

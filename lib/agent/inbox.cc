@@ -25,17 +25,6 @@ void count_up(std::atomic<uint64_t>& counter, uint64_t amount) noexcept {
   counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
 }
 
-// A receiver that found something so many times in a row is behind: what it takes next is there already.
-constexpr uint32_t kBusyRun = 3;
-// About as many messages as are taken while a line comes from another core.
-constexpr uint64_t kFetchedAhead = 2;
-
-// A receiver that keeps up with a stream meets its publisher on every line. It looks less often then, so
-// that a few messages gather: whoever waited for an answer before sending is not in a stream.
-constexpr uint32_t kQuickLooks = 4;    // Found after so few looks in vain, ...
-constexpr uint32_t kQuickRun = 32;     // ... so many times in a row: a stream.
-constexpr uint32_t kPausesInStream = 6;
-
 const layout::ChunkHeader& header_of(const std::byte* data) noexcept {
   return *reinterpret_cast<const layout::ChunkHeader*>(data - layout::kChunkHeaderBytes);
 }
@@ -102,233 +91,6 @@ bool Inbox::has_mail() const noexcept {
   if (std::any_of(lanes_.begin(), lanes_.end(), [](const Source& lane) { return lane.has_mail(); })) return true;
   const std::lock_guard lock(rings_mutex_);
   return direct_.has_mail() || std::any_of(rings_.begin(), rings_.end(), [](const auto& ring) { return ring->has_mail(); });
-}
-
-// A slot without a message for us: its bit is cleared, if it is there, and the slot is given back.
-TakeOutcome Inbox::set_aside(Source& source, uint64_t position, const ring::SlotView& slot, bool corrupt) noexcept {
-  (void)memory::release(map_.chunks(), slot.low, layout::unpack(slot.state).bit);
-  (void)source.give_back(position, slot);
-  if (!corrupt) return TakeOutcome::Empty;
-  count_up(block_.counters.corrupt_count, 1);
-  return TakeOutcome::Corrupt;
-}
-
-// Moves the oldest message in hand out of a ring that it is about to stop. False: the held table is full.
-bool Inbox::make_way(Source& source) noexcept {
-  const uint64_t oldest = source.oldest();
-  for (const auto& in_hand : in_hand_pool_) {
-    if (in_hand->source != &source || in_hand->position != oldest || in_hand->held) continue;
-    if (memory::hold(map_.chunks(), block_, in_hand->slot) < 0) return false;
-    in_hand->held = true;
-    (void)source.give_back(oldest, in_hand->slot);
-    return true;
-  }
-  source.look_behind();  // A helper emptied it.
-  return true;
-}
-
-// Fetches a message some way behind the one at `position`, if it is there.
-void Inbox::prefetch_behind(const Source& source) const noexcept {
-  const layout::Reference reference = source.peek(kFetchedAhead);
-  const layout::ChunkHeader* header = reference == 0 ? nullptr : map_.chunks().find(layout::reference_chunk(reference));
-  if (header == nullptr) return;
-  base::prefetch_for_write(header);
-  base::prefetch_for_read(reinterpret_cast<const std::byte*>(header) + layout::kChunkHeaderBytes);
-}
-
-TakeOutcome Inbox::open(Source& source, uint64_t position, const ring::SlotView& slot, Delivered& delivered) {
-  const memory::ChunkMap& chunks = map_.chunks();
-  const layout::SlotState state = layout::unpack(slot.state);
-  layout::ChunkHeader* const held = chunks.find(layout::reference_chunk(slot.low));
-  if (held == nullptr) return set_aside(source, position, slot, true);
-  if (busy_run_ >= kBusyRun) prefetch_behind(source);
-  // The lines come together; the first one for writing, because the release swaps it.
-  base::prefetch_for_write(held);
-  const std::byte* const payload = memory::payload(*held);
-  base::prefetch_for_read(payload);
-  base::prefetch_for_read(payload + base::kCacheLineBytes);
-  const memory::Holders holders = memory::read_holders(*held);
-  if (!layout::same_generation(slot.low, holders.generation) || ((holders.bits >> state.bit) & 1) == 0) {
-    return set_aside(source, position, slot, false);  // Finished before: nothing to hand over.
-  }
-  layout::ChunkHeader* root = held;
-  layout::ChunkId chunk = layout::reference_chunk(slot.low);
-  for (int depth = 0; root->role == layout::ChunkRole::Branch; ++depth) {
-    const layout::Reference up = root->root;
-    chunk = layout::reference_chunk(up);
-    root = depth < memory::kBranchDepthMax ? chunks.find(chunk) : nullptr;
-    if (root == nullptr || !layout::same_generation(up, memory::read_holders(*root).generation)) {
-      return set_aside(source, position, slot, true);
-    }
-  }
-  const uint32_t payload_bytes = root->payload_bytes;
-  const memory::SlabPlace& place = chunks.slab_of(chunk);
-  // Who answers loans this chunk next (memory/slab_heap.cc).
-  if (place.chunk_count == 1) base::prefetch_for_write(&chunks.slab_owner(layout::chunk_node(chunk), layout::chunk_slab(chunk)));
-  if (payload_bytes > chunks.payload_bytes(place.class_index)) {
-    // Relaxed: evidence for a person.
-    block_.counters.corrupt_source.store(layout::receiver_agent(root->source), std::memory_order_relaxed);
-    return set_aside(source, position, slot, true);
-  }
-  InHand& in_hand = new_in_hand();
-  // Field by field: a copy of the whole would wait for its own narrow stores.
-  in_hand.reference = slot.low;
-  in_hand.generation = holders.generation;
-  in_hand.bit = state.bit;
-  in_hand.attempt = state.attempt;
-  in_hand.source = &source;
-  in_hand.position = position;
-  in_hand.slot.low = slot.low;
-  in_hand.slot.state = slot.state;
-  in_hand.held = false;
-  in_hand.direct = 0;
-  delivered.in_hand = &in_hand;
-  delivered.data = memory::payload(*root);
-  delivered.payload_bytes = payload_bytes;
-  return TakeOutcome::Ok;
-}
-
-TakeOutcome Inbox::take_slot(Source& source, Delivered& delivered, bool& finished) {
-  uint64_t position = 0;
-  ring::SlotView slot{0, 0};
-  finished = false;
-  switch (source.next(position, slot, agent_.id())) {
-    case Source::Look::Nothing:
-      return TakeOutcome::Empty;
-    case Source::Look::InTheWay:
-      if (!make_way(source)) return TakeOutcome::HeldFull;
-      finished = true;
-      return TakeOutcome::Empty;
-    case Source::Look::Found:
-      break;
-  }
-  const TakeOutcome outcome = open(source, position, slot, delivered);
-  finished = outcome == TakeOutcome::Empty;  // Finished before; each round empties one.
-  return outcome;
-}
-
-TakeOutcome Inbox::take_from(Source& source, Delivered& delivered) {
-  for (bool finished = true; finished;) {
-    const TakeOutcome outcome = take_slot(source, delivered, finished);
-    if (outcome != TakeOutcome::Empty) return outcome;
-  }
-  return TakeOutcome::Empty;
-}
-
-void Inbox::refresh_direct() noexcept {
-  const std::lock_guard lock(rings_mutex_);
-  const uint32_t corrupt_count = direct_.refresh();
-  if (corrupt_count != 0) count_up(block_.counters.corrupt_count, corrupt_count);
-}
-
-TakeOutcome Inbox::open_direct(DirectSource& direct, const DirectSource::Found& found, Delivered& delivered) {
-  layout::ChunkHeader& header = *found.header;
-  // The lines come together; the first one for writing, because the release swaps it.
-  base::prefetch_for_write(&header);
-  std::byte* const payload = memory::payload(header);
-  base::prefetch_for_read(payload);
-  base::prefetch_for_read(payload + base::kCacheLineBytes);
-  const layout::Reference reference = layout::make_reference(direct.chunk_number(found), found.generation);
-  const uint32_t payload_bytes = header.payload_bytes;
-  direct.taken(found);
-  if (busy_run_ >= kBusyRun) direct.prefetch();
-  if (payload_bytes > direct.capacity_bytes()) [[unlikely]] {
-    // Relaxed: evidence for a person.
-    block_.counters.corrupt_source.store(layout::receiver_agent(header.source), std::memory_order_relaxed);
-    count_up(block_.counters.corrupt_count, 1);
-    (void)memory::release(map_.chunks(), reference, direct.bit());
-    return TakeOutcome::Corrupt;
-  }
-  InHand& in_hand = new_in_hand();
-  in_hand.reference = reference;
-  in_hand.generation = found.generation;
-  in_hand.bit = direct.bit();
-  in_hand.attempt = 0;
-  in_hand.source = nullptr;
-  in_hand.held = false;
-  in_hand.direct = static_cast<uint8_t>(direct_.index_of(direct) + 1);
-  delivered.in_hand = &in_hand;
-  delivered.data = payload;
-  delivered.payload_bytes = payload_bytes;
-  return TakeOutcome::Ok;
-}
-
-TakeOutcome Inbox::take_merged(std::size_t lane, Delivered& delivered) {
-  // A busy direct lane leaves the others their turn.
-  constexpr uint32_t kDirectRun = 16;
-  Source& source = lanes_[lane];
-  bool looked_again = false;
-  for (bool finished = true; finished;) {
-    DirectSource::Found found;
-    DirectSource* direct = direct_.find(lane, found);
-    const layout::Reference first = source.peek();
-    if (first != 0 && !looked_again && direct_.changed()) [[unlikely]] {  // As in take_lanes().
-      refresh_direct();
-      looked_again = true;
-      finished = true;
-      continue;
-    }
-    if (direct != nullptr) {
-      const bool in_turn = direct->in_order(found) ? direct_run_ < kDirectRun : direct->passed >= source.slot_count();
-      if (first == 0 || in_turn) {
-        ++direct_run_;
-        return open_direct(*direct, found, delivered);
-      }
-      ++direct->passed;
-    }
-    direct_run_ = 0;
-    if (first == 0) return TakeOutcome::Empty;
-    // What its publisher sent before it through a direct lane is visible by now, and goes first.
-    if (const layout::ChunkHeader* header = map_.chunks().find(layout::reference_chunk(first))) {
-      DirectSource* earlier = header->role == layout::ChunkRole::Root
-                                  ? direct_.from(lane, header->source, header->publisher_row)
-                                  : direct_.find(lane, found);
-      if (earlier != nullptr && earlier->look(found) &&
-          (header->role != layout::ChunkRole::Root || found.sequence < header->sequence)) {
-        return open_direct(*earlier, found, delivered);
-      }
-    }
-    const TakeOutcome outcome = take_slot(source, delivered, finished);
-    if (outcome == TakeOutcome::Ok) {
-      const layout::ChunkHeader& root = header_of(delivered.data);
-      direct_.taken_elsewhere(root.source, root.publisher_row, root.sequence);
-    }
-    if (outcome != TakeOutcome::Empty) return outcome;
-  }
-  return TakeOutcome::Empty;
-}
-
-TakeOutcome Inbox::take_lanes(Delivered& delivered) {
-  if (direct_.changed()) [[unlikely]] refresh_direct();
-  if (empty_run_ == 1 && quick_run_ >= kQuickRun) {
-    for (uint32_t i = 0; i < kPausesInStream; ++i) base::spin_pause();
-  }
-  for (std::size_t lane = 0; lane < layout::kLaneCount; ++lane) {
-    if (!direct_.serves(lane) && lanes_[lane].peek() == 0) continue;
-    // A lane that was opened before this message was pushed is visible by now, and so is what it holds.
-    if (direct_.changed()) [[unlikely]] refresh_direct();
-    const bool merged = direct_.serves(lane);
-    const TakeOutcome outcome = merged ? take_merged(lane, delivered) : take_from(lanes_[lane], delivered);
-    if (outcome == TakeOutcome::Empty) continue;
-    quick_run_ = empty_run_ <= kQuickLooks ? quick_run_ + 1 : 0;
-    empty_run_ = 0;
-    ++busy_run_;
-    return outcome;
-  }
-  busy_run_ = 0;
-  ++empty_run_;
-  return TakeOutcome::Empty;
-}
-
-// They have no priority among them: each in its turn.
-TakeOutcome Inbox::take_rings(Delivered& delivered) {
-  for (std::size_t i = 0; i < rings_.size(); ++i) {
-    Source& source = *rings_[next_ring_];
-    next_ring_ = next_ring_ + 1 < rings_.size() ? next_ring_ + 1 : 0;
-    const TakeOutcome outcome = take_from(source, delivered);
-    if (outcome != TakeOutcome::Empty) return outcome;
-  }
-  return TakeOutcome::Empty;
 }
 
 SubscriberCore* Inbox::subscriber_of(uint32_t topic_id, const Source* source) const noexcept {
@@ -402,8 +164,8 @@ Take<Message<Bytes>> Inbox::take(SubscriberCore* only) {
   return message_of(*this, delivered);
 }
 
-void Inbox::fence_for_sleep() const noexcept {
-  if (DirectInbox::ever(block_)) (void)ring::heavy_fence();  // No lane was opened where there is none.
+uint64_t Inbox::fence_for_sleep() const noexcept {
+  return !DirectInbox::ever(block_) || ring::heavy_fence() ? 0 : ring::kUnfencedSliceNs;
 }
 
 TakeOutcome Inbox::sleep(SubscriberCore* only, uint64_t timeout_ns, Delivered& delivered) {
@@ -418,9 +180,10 @@ TakeOutcome Inbox::sleep(SubscriberCore* only, uint64_t timeout_ns, Delivered& d
     return take(only, delivered);
   }
   sleeper_.arm();
-  fence_for_sleep();
+  const uint64_t slice_ns = fence_for_sleep();
   const TakeOutcome outcome = take(only, delivered);
-  if (outcome == TakeOutcome::Empty) sleeper_.wait(timeout_ns);
+  const bool sliced = slice_ns != 0 && (timeout_ns == 0 || slice_ns < timeout_ns);
+  if (outcome == TakeOutcome::Empty) sleeper_.wait(sliced ? slice_ns : timeout_ns);
   sleeper_.disarm();
   return outcome != TakeOutcome::Empty ? outcome : take(only, delivered);
 }

@@ -77,8 +77,9 @@ class Inbox {
   // Whether something lies in a ring. Thread: any.
   bool has_mail() const noexcept;
   // A sleeper's, between arming the bell and the last look: a direct lane's publisher passes no fence
-  // between its commit and its look at the bell. Thread: any.
-  void fence_for_sleep() const noexcept;
+  // between its commit and its look at the bell. Returns how long one may sleep before the next look;
+  // 0: for ever. Thread: any.
+  uint64_t fence_for_sleep() const noexcept;
   // From now on the doorbell belongs to fd()'s thread, and we sleep on its descriptor.
   void use_descriptor(int event_fd) noexcept { event_fd_ = event_fd; }
 
@@ -87,7 +88,9 @@ class Inbox {
   TakeOutcome take_pending(SubscriberCore* only, Delivered& delivered) noexcept;
   TakeOutcome take_lanes(Delivered& delivered);
   // A lane and the direct lanes of its priority.
-  TakeOutcome take_merged(std::size_t lane, Delivered& delivered);
+  TakeOutcome take_lane(std::size_t lane, Delivered& delivered);
+  DirectSource* find_earlier(std::size_t lane, layout::Reference first, DirectSource::Found& found) noexcept;
+  layout::ChunkHeader* find_root(layout::Reference reference, layout::ChunkId& chunk) const noexcept;
   TakeOutcome open_direct(DirectSource& direct, const DirectSource::Found& found, Delivered& delivered);
   void refresh_direct() noexcept;
   TakeOutcome take_rings(Delivered& delivered);
@@ -104,6 +107,9 @@ class Inbox {
   InHand& new_in_hand();
   TakeOutcome sleep(SubscriberCore* only, uint64_t timeout_ns, Delivered& delivered);
   void count_take(SubscriberCore& subscriber, const layout::ChunkHeader& header) noexcept;
+  // A receiver that found something so many times in a row is behind: what it takes next is there already.
+  static constexpr uint32_t kBusyRun = 3;
+
   static Message<Bytes> message_of(Inbox& inbox, const Delivered& delivered) noexcept;
 
   AgentCore& agent_;

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "agent/inspect_core.h"
+#include "control/direct_slab.h"
 
 namespace ripstop::detail {
 
@@ -115,27 +116,23 @@ void add_direct(const InspectCore& core, const layout::AgentBlock& block, AgentV
                 std::size_t ages_count, std::vector<Age>& ages) {
   const memory::ChunkMap& chunks = core.map().chunks();
   for (const base::AtomicPair& entry : block.direct) {
-    const layout::DirectWord word = layout::unpack_direct(look(entry.low));
-    const auto source = static_cast<uint32_t>(look(entry.high));
-    if (word.state == layout::DirectState::Free) continue;
-    const auto first = static_cast<layout::ChunkId>(word.slab << layout::kSlabIndexBits);
-    if (chunks.find(first) == nullptr) {
+    const control::DirectEntry direct = control::read_direct(entry);
+    if (direct.word.state == layout::DirectState::Free) continue;
+    LaneView lane;
+    lane.label = "direct " + core.agent_label(layout::receiver_agent(direct.source));
+    std::vector<uint64_t> ages_ns;
+    const bool exists = control::for_each_direct(
+        chunks, direct, [&](layout::ChunkId chunk, const control::DirectCopy& copy) {
+          if (!control::has_bit(copy, direct.word.bit)) return;
+          ++lane.waiting;
+          if (const auto age_ns = core.age_of(chunks.find(chunk)->publish_time_ns)) ages_ns.push_back(*age_ns);
+        });
+    if (!exists) {
       ++agent.corrupt;
       continue;
     }
-    LaneView lane;
-    lane.label = "direct " + core.agent_label(layout::receiver_agent(source));
+    const auto first = static_cast<layout::ChunkId>(direct.word.slab << layout::kSlabIndexBits);
     lane.capacity = chunks.slab_of(first).chunk_count;
-    std::vector<uint64_t> ages_ns;
-    for (uint32_t index = 0; index < lane.capacity; ++index) {
-      const layout::ChunkHeader& chunk = *chunks.find(first | index);
-      if (((look(chunk.holders.high) >> word.bit) & 1) == 0 || chunk.source != source ||
-          chunk.publisher_row != word.row || (chunk.flags & layout::kFlagDirect) == 0) {
-        continue;
-      }
-      ++lane.waiting;
-      if (const auto age_ns = core.age_of(chunk.publish_time_ns)) ages_ns.push_back(*age_ns);
-    }
     std::sort(ages_ns.begin(), ages_ns.end(), std::greater<>());
     ages_ns.resize(std::min(ages_ns.size(), ages_count));
     for (const uint64_t age_ns : ages_ns) ages.push_back({agent.lanes.size(), age_ns});

@@ -2,6 +2,7 @@
 //   1. room is looked for; 2. the header and the receivers' names are written; 3. the intent names the
 //   root in the agent's block; 4. one store gives the root its delivery bits: the commit; 5. the pushes;
 //   6. the doorbells; 7. the row's sequence; 8. the intent is cleared.
+// Through a direct lane (direct_send.cc) the commit is the push, and 1, 2's names and 5 are not there.
 // The design has the publisher keep its own bit over the pushes. Here the intent does that work: it
 // lies in a line that only the publisher writes, where the bit would pull the holders' line back from
 // the receiver that is about to release it (three transfers of a line for each message). After a kill
@@ -23,17 +24,6 @@ namespace ripstop::detail {
 
 namespace {
 
-// A blocked publisher spins as long as a taker needs for a few messages, then gives its processor to
-// whoever may be that taker, then sleeps.
-constexpr uint64_t kSpinForRoomNs = 2'000;
-constexpr uint64_t kYieldForRoomNs = 100'000;
-
-// A direct lane is opened after so many messages that could have gone through it, twice in a row with
-// receivers that keep up; after one was refused, a good while later.
-constexpr int32_t kHotSends = 64;
-constexpr int32_t kHotSendsAfterRefusal = 1 << 16;
-// Above this a message's payload, not its way, is what it costs.
-constexpr uint32_t kDirectPayloadBytes = 1024;
 
 Error pool_empty(const control::FabricMap& map, uint32_t class_index) {
   // Who has the slabs of this class.
@@ -45,7 +35,9 @@ Error pool_empty(const control::FabricMap& map, uint32_t class_index) {
       if (chunks.slab(node, slab).class_index != class_index) continue;
       ++slab_count;
       // Relaxed: evidence for a person.
-      const uint32_t agent = layout::slab_owner_agent(chunks.slab_owner(node, slab).load(std::memory_order_relaxed));
+      uint32_t agent = layout::slab_owner_agent(chunks.slab_owner(node, slab).load(std::memory_order_relaxed));
+      // A chunk with a slab to itself is nobody's while it is under way: then it is its sender's.
+      if (agent == 0) agent = layout::receiver_agent(chunks.find(layout::make_chunk_id(node, slab, 0))->source);
       if (agent != 0 && agent < slabs_of.size()) ++slabs_of[agent];
     }
   }
@@ -80,7 +72,7 @@ PublisherCore::PublisherCore(std::shared_ptr<AgentCore> agent, std::string topic
       options_(options),
       source_(agent_->name_word()),
       row_(&agent_->block().publishers[row_index]),
-      direct_(agent_->map().chunks(), {agent_->id(), agent_->incarnation(), source_, row_index, agent_->node()}) {}
+      direct_(agent_->map(), {agent_->id(), agent_->incarnation(), source_, row_index, agent_->node()}) {}
 
 PublisherCore::~PublisherCore() {
   if (!agent_->usable()) return;
@@ -120,8 +112,7 @@ Result<memory::Loaned> PublisherCore::loan(std::size_t payload_bytes, bool root)
     }
   }
   if (direct_.is_open()) {  // Its slab may be the one that is missing.
-    direct_.close();
-    hot_count_ = -kHotSendsAfterRefusal;
+    give_direct_up();
     return loan(payload_bytes, root);
   }
   return pool_empty(agent_->map(), class_first);
@@ -381,12 +372,12 @@ Sent PublisherCore::send(const memory::Loaned& root, uint32_t payload_bytes, Lin
   if (!refresh_route()) [[unlikely]] return give_up(root, links, {}, SendOutcome::Corrupt, now);
   if (receivers_.empty()) return give_up(root, links, {}, SendOutcome::NoReceiver, now);
   if (direct_.has(root.chunk)) {
-    if (direct_.is_open() && lane == direct_.lane() && links.empty()) {
+    if (direct_.is_open() && lane == direct_.priority() && links.empty()) {
       return send_direct(root, payload_bytes, lane, options, now, ring);
     }
     (void)memory::mark_loaned(*root.header);  // Through the rings it goes as every other chunk.
     prepare_root(*root.header);
-  } else if (direct_.fits(payload_bytes) && lane == direct_.lane() && links.empty() &&
+  } else if (direct_.fits(payload_bytes) && lane == direct_.priority() && links.empty() &&
              wait_for_direct(wait_until(options, now))) {
     // Built elsewhere, because the lane was full or its chunk was out. A copy of so little costs less
     // than the way through the rings, and the order needs no merging.
@@ -433,86 +424,6 @@ Sent PublisherCore::send_to_one(Receiver& receiver, const ring::Tail& tail, cons
   sender_->heap.prefetch(root.class_index);
   if (++hot_count_ == kHotSends) consider_direct(root.class_index, lane);
   return sent;
-}
-
-Sent PublisherCore::send_direct(const memory::Loaned& root, uint32_t payload_bytes, std::size_t lane,
-                                const SendOptions& options, uint64_t now, bool ring) noexcept {
-  const uint64_t sequence = row_->sequence.load(std::memory_order_relaxed) + 1;  // Relaxed: our own word.
-  write_header(*root.header, payload_bytes, lane, now, sequence, options);
-  root.header->flags |= layout::kFlagDirect;
-  // For recovery, which must know the last sequence, and odd until the bells were looked at: the tick looks
-  // after receivers whose publisher stops in between. Relaxed: the store of the count publishes them.
-  layout::SenderIntent& intent = *sender_->intent;
-  intent.direct_root.store(root.reference(), std::memory_order_relaxed);
-  intent.sequence.store(sequence, std::memory_order_relaxed);
-  intent.row.store(row_index_, std::memory_order_relaxed);
-  std::atomic<uint64_t>& under_way = intent.direct_count;
-  const uint64_t direct_count = under_way.load(std::memory_order_relaxed);  // Relaxed: our own word.
-  under_way.store(direct_count + 1, std::memory_order_release);             // R(intent)
-  agent_->start_watch();
-  memory::commit(*root.header, direct_.bits());
-  direct_.sent();
-  Sent sent{SendOutcome::Delivered, static_cast<uint32_t>(receivers_.size()), 0, 0, sequence};
-  if (agent_->view().route_epoch(shard_) != route_epoch_) [[unlikely]] take_back(root.reference(), sent);
-  if (ring) ring_all();
-  row_->sequence.store(sequence, std::memory_order_release);  // R(sequence)
-  under_way.store(direct_count + 2, std::memory_order_release);  // R(intent)
-  count(sent, payload_bytes, now);
-  return sent;
-}
-
-bool PublisherCore::wait_for_direct(uint64_t wait_until_ns) noexcept {
-  if (direct_.has_room()) return true;
-  if (wait_until_ns == 0 || !direct_.may_wait()) return false;
-  ring_all();  // They may sleep on what lies in the lane.
-  const uint64_t start_ns = agent_->now_ns();
-  for (;;) {
-    for (int pauses = 0; pauses < 8; ++pauses) base::spin_pause();
-    if (direct_.has_much_room()) return true;
-    const uint64_t now = agent_->now_ns();
-    if (now - start_ns < kSpinForRoomNs) continue;
-    if (direct_.has_room()) return true;
-    if (now >= wait_until_ns || now - start_ns >= kYieldForRoomNs) break;
-    sched_yield();
-  }
-  direct_.waited_in_vain();
-  return false;
-}
-
-void PublisherCore::take_back(layout::Reference reference, Sent& sent) noexcept {
-  const std::vector<Receiver> members = receivers_;
-  if (!refresh_route()) return;  // Corrupt: the next send says so. Who lives takes the message.
-  for (std::size_t i = 0; i < members.size(); ++i) {
-    const bool stays = std::any_of(receivers_.begin(), receivers_.end(), [&](const Receiver& now) {
-      return now.name == members[i].name && now.incarnation == members[i].incarnation;
-    });
-    if (stays) continue;
-    if (memory::release(agent_->map().chunks(), reference, DirectLane::bit(i)) == memory::Release::Gone) continue;
-    --sent.receiver_count;
-    ++sent.gone_count;
-  }
-  conclude(sent, members.size());
-}
-
-void PublisherCore::consider_direct(uint32_t class_index, std::size_t lane) noexcept {
-  hot_count_ = 0;
-  if (direct_.is_open() || agent_->map().chunks().payload_bytes(class_index) > kDirectPayloadBytes) return;
-  bool keep_up = true;
-  for (Receiver& receiver : receivers_) {
-    if (receiver.own_ring) return;
-    // Relaxed: a hint. Who takes nothing has moved nothing since we last looked.
-    const uint64_t head = receiver.back->head_hint[lane].load(std::memory_order_relaxed);
-    keep_up = keep_up && receiver.head_mark != 0 && receiver.head_mark != head;
-    receiver.head_mark = head;
-  }
-  if (!keep_up) return;
-  if (!ring::heavy_fence() || !direct_.open(receivers_, static_cast<uint32_t>(lane), class_index)) {
-    hot_count_ = -kHotSendsAfterRefusal;
-    return;
-  }
-  // A member that died around our offer shows in the epoch, because it was moved before its block was
-  // given to anybody else.
-  (void)refresh_route();
 }
 
 Sent PublisherCore::send_to_all(const memory::Loaned& root, uint32_t payload_bytes, Links& links, std::size_t lane,
@@ -573,7 +484,7 @@ void PublisherCore::conclude(Sent& sent, std::size_t receiver_count) noexcept {
 
 void PublisherCore::ring_all() noexcept {
   for (Receiver& receiver : receivers_) {
-    // Relaxed: the push before was a swap, a full fence.
+    // Relaxed: the push before was a swap, a full fence; a direct lane's sleepers bring it themselves.
     if (ring::needs_ring(receiver.doorbell->load(std::memory_order_relaxed), receiver.last_rung)) {
       ring::ring_doorbell(*receiver.doorbell, receiver.last_rung);
       hot_count_ = std::min(hot_count_, 0);

@@ -80,6 +80,8 @@ class PublisherCore {
   bool wait_for_direct(uint64_t wait_until_ns) noexcept;
   // The route moved around a send through the direct lane: takes back what nobody will take.
   void take_back(layout::Reference reference, Sent& sent) noexcept;
+  // Closes it, and asks for no other for a while.
+  void give_direct_up() noexcept;
   // A message went out through the rings: opens a direct lane when that will pay.
   void consider_direct(uint32_t class_index, std::size_t lane) noexcept;
   Sent send_to_all(const memory::Loaned& root, uint32_t payload_bytes, Links& links, std::size_t lane,
@@ -98,6 +100,13 @@ class PublisherCore {
   static void conclude(Sent& sent, std::size_t receiver_count) noexcept;
   static uint64_t wait_until(const SendOptions& options, uint64_t now) noexcept;
   void count(const Sent& sent, uint32_t payload_bytes, uint64_t time_ns) noexcept;
+
+  // A direct lane is considered after so many messages that could have gone through one.
+  static constexpr int32_t kHotSends = 64;
+  // A blocked publisher spins as long as a taker needs for a few messages, then gives its processor to
+  // whoever may be that taker, then sleeps.
+  static constexpr uint64_t kSpinForRoomNs = 2'000;
+  static constexpr uint64_t kYieldForRoomNs = 100'000;
 
   std::shared_ptr<AgentCore> agent_;
   std::string topic_;

@@ -25,11 +25,21 @@ std::optional<Receiver> resolve(const control::FabricMap& map, const layout::Rou
 
 }  // namespace
 
+bool is_live(const control::FabricMap& map, uint32_t name) noexcept {
+  const layout::AgentEntry* entry = map.agent_entry(layout::receiver_agent(name));
+  if (entry == nullptr) return false;
+  const uint64_t word = entry->word.load(std::memory_order_acquire);  // A(directory)
+  return layout::agent_word_state(word) == layout::AgentState::Live &&
+         (layout::agent_word_incarnation(word) & 0x3ffff) == layout::receiver_incarnation(name);
+}
+
 std::vector<Receiver> resolve_receivers(const control::FabricMap& map,
                                         const std::vector<layout::RouteReceiver>& entries, uint32_t& corrupt_count) {
   std::vector<Receiver> receivers;
   receivers.reserve(entries.size());
   for (const layout::RouteReceiver& entry : entries) {
+    const uint32_t name = layout::make_receiver(entry.agent, entry.agent_incarnation_low);
+    if (map.agent_entry(entry.agent) != nullptr && !is_live(map, name)) continue;
     if (auto receiver = resolve(map, entry)) {
       receivers.push_back(*receiver);
     } else {

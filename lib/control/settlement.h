@@ -69,8 +69,11 @@ class Settlement {
   // publisher: their receivers drain them, and the rows learn what was committed.
   void settle_direct(uint32_t agent_id, uint64_t incarnation, layout::AgentBlock& block, Settled& settled) noexcept;
   void release_direct(const DirectEntry& entry, Settled& settled) noexcept;
+  // Direct bits in the dead publisher's slabs that no entry claims: their members died, and were settled
+  // before the commit.
+  void release_unclaimed(uint32_t agent_id, uint64_t incarnation, const layout::AgentBlock& block, Settled& settled) noexcept;
   void note_direct_send(layout::AgentBlock& block, const layout::SenderIntent& intent) noexcept;
-  void end_direct(uint32_t agent_id, uint64_t incarnation, layout::AgentBlock& block) noexcept;
+  void end_direct(uint32_t agent_id, uint64_t incarnation, layout::AgentBlock& block, Settled& settled) noexcept;
   bool has_direct_mail(const layout::AgentBlock& block) const noexcept;
   void settle_slabs(uint32_t agent_id, uint64_t incarnation, Settled& settled) noexcept;
   void finish_closing(Settled& settled) noexcept;

@@ -1,6 +1,8 @@
 // Direct lanes of the dead (agent/direct_lane.h). A lane has no slots: what was sent and not released
 // is what the chunks of its slab say, each by its holders and by the marks of its header.
 #include <algorithm>
+#include <bit>
+#include <vector>
 
 #include "control/direct_slab.h"
 #include "control/settlement.h"
@@ -9,6 +11,13 @@
 namespace ripstop::control {
 
 using layout::DirectState;
+
+namespace {
+
+constexpr uint64_t kDirectBits = layout::kDeliveryHolds &
+                                 ~((uint64_t{1} << (layout::kDirectBitFirst + 1 - layout::kDirectMembersMax)) - 1);
+
+}  // namespace
 
 void Settlement::release_direct(const DirectEntry& entry, Settled& settled) noexcept {
   const bool exists = for_each_direct(map_.chunks(), entry, [&](layout::ChunkId chunk, const DirectCopy& copy) {
@@ -34,7 +43,58 @@ void Settlement::note_direct_send(layout::AgentBlock& block, const layout::Sende
   if (sequence.load(std::memory_order_relaxed) < committed) sequence.store(committed, std::memory_order_release);  // R(sequence)
 }
 
-void Settlement::end_direct(uint32_t agent_id, uint64_t incarnation, layout::AgentBlock& block) noexcept {
+void Settlement::release_unclaimed(uint32_t agent_id, uint64_t incarnation, const layout::AgentBlock& block,
+                                   Settled& settled) noexcept {
+  const memory::ChunkMap& chunks = map_.chunks();
+  const uint32_t source = layout::make_receiver(agent_id, incarnation);
+  struct Claim {
+    uint32_t slab;
+    uint32_t row;
+    uint64_t bits;
+  };
+  std::vector<Claim> claims;
+  for (uint32_t receiver = 1; receiver < map_.agent_capacity(); ++receiver) {
+    const layout::AgentBlock* other = map_.block(receiver);
+    if (other == nullptr) continue;
+    for (const base::AtomicPair& place : other->direct) {
+      const DirectEntry entry = read_direct(place);
+      if (entry.word.state == DirectState::Free || entry.source != source) continue;
+      claims.push_back({entry.word.slab, entry.word.row, uint64_t{1} << entry.word.bit});
+    }
+  }
+  const auto look_at = [&](layout::ChunkId chunk) {
+    const layout::ChunkHeader* header = chunks.find(chunk);
+    if (header == nullptr) return;
+    const DirectCopy copy = copy_direct(*header);
+    if (!copy.direct || copy.source != source) return;
+    uint64_t unclaimed = copy.holders.bits & kDirectBits;
+    for (const Claim& claim : claims) {
+      if (claim.slab == chunk >> layout::kSlabIndexBits && claim.row == copy.row) unclaimed &= ~claim.bits;
+    }
+    for (; unclaimed != 0; unclaimed &= unclaimed - 1) {
+      const auto bit = static_cast<uint32_t>(std::countr_zero(unclaimed));
+      const layout::Reference reference = layout::make_reference(chunk, copy.holders.generation);
+      if (memory::release(chunks, reference, bit) != memory::Release::Gone) ++settled.message_count;
+    }
+  };
+  for (uint32_t node = 0; node < chunks.node_count(); ++node) {
+    for (uint32_t slab = 0; slab < chunks.slab_count(node); ++slab) {
+      const uint64_t word = chunks.slab_owner(node, slab).load(std::memory_order_acquire);  // A(slab)
+      if (layout::slab_owner_agent(word) != agent_id || layout::slab_owner_incarnation(word) != (incarnation & 0x3ffffff)) continue;
+      for (uint32_t index = 0; index < chunks.slab(node, slab).chunk_count; ++index) {
+        look_at(layout::make_chunk_id(node, slab, index));
+      }
+    }
+  }
+  for (const layout::SenderIntent& intent : block.senders) {
+    // The lane may have been closed since, and its slab given back. Relaxed: its writer is dead.
+    const layout::Reference reference = intent.direct_root.load(std::memory_order_relaxed);
+    if (reference != 0) look_at(layout::reference_chunk(reference));
+  }
+}
+
+void Settlement::end_direct(uint32_t agent_id, uint64_t incarnation, layout::AgentBlock& block, Settled& settled) noexcept {
+  release_unclaimed(agent_id, incarnation, block, settled);
   for (const layout::SenderIntent& intent : block.senders) note_direct_send(block, intent);
   const uint32_t source = layout::make_receiver(agent_id, incarnation);
   for (uint32_t receiver = 1; receiver < map_.agent_capacity(); ++receiver) {
@@ -67,7 +127,7 @@ void Settlement::settle_direct(uint32_t agent_id, uint64_t incarnation, layout::
       if (place.compare_exchange(entry.pair, {0, 0})) break;  // R(direct)
     }
   }
-  end_direct(agent_id, incarnation, block);
+  end_direct(agent_id, incarnation, block, settled);
 }
 
 bool Settlement::has_direct_mail(const layout::AgentBlock& block) const noexcept {

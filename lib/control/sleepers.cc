@@ -57,17 +57,19 @@ void Sleepers::look(Seen& seen, const ring::MpmcRing& ring, uint64_t incarnation
   seen.has_mail = seen.has_mail || has_mail(ring, head, tail);
 }
 
-// A direct lane has no tail; the highest sequence in its chunks, held or released, stands for it.
+// A direct lane has no tail; the sum of generations and of our bits stands for it: a commit to us moves
+// it by one, and the last release leaves it, because it moves the generation as it takes the bit.
 void Sleepers::look_direct(Seen& seen, const layout::AgentBlock& block) const noexcept {
   for (std::size_t i = 0; i < layout::kDirectCount; ++i) {
     const DirectEntry entry = read_direct(block.direct[i]);
     if (entry.word.state == layout::DirectState::Free) continue;
-    uint64_t highest = 0;
+    uint64_t sum = 0;
     (void)for_each_direct(map_.chunks(), entry, [&](layout::ChunkId, const DirectCopy& copy) {
-      highest = std::max(highest, copy.sequence);
-      seen.has_mail = seen.has_mail || has_bit(copy, entry.word.bit);
+      const bool ours = has_bit(copy, entry.word.bit);
+      sum += copy.holders.generation + (ours ? 1 : 0);
+      seen.has_mail = seen.has_mail || ours;
     });
-    seen.tails += mixed(highest + (uint64_t{i + 1} << 56) + entry.word.slab);
+    seen.tails += mixed(mixed(entry.pair.low + i) + sum);
   }
 }
 

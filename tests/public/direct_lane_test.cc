@@ -158,6 +158,82 @@ TEST_F(DirectLanes, SeveralReceiversShareOneAndComeAndGo) {
   EXPECT_FALSE(three.next(0ns));
 }
 
+// Two lanes of one publisher bear the same marks: the second may not come to lie where an idle receiver
+// has not drained the first.
+TEST_F(DirectLanes, AReceiverThatLeftWithoutALookTakesNothingFromTheNextLane) {
+  Agent sender = attach("marks-sender");
+  Agent stays = attach("marks-stays");
+  auto publisher = must(sender.publisher("direct.marks"));
+  uint64_t next = 1;
+  for (int round = 0; round < 3; ++round) {
+    std::optional<Agent> leaves = attach("marks-leaves");
+    std::optional<Subscriber<Bytes>> first = must(leaves->subscriber("direct.marks"));
+    auto second = must(stays.subscriber("direct.marks"));
+    next = warm_up(publisher, {&*first, &second}, next);
+    ASSERT_EQ(direct_lanes("marks-leaves"), 1u);
+    first.reset();
+    next = warm_up(publisher, {&second}, next);
+    ASSERT_EQ(direct_lanes("marks-stays"), 1u);
+    for (const uint64_t end = next + 10; next < end; ++next) ASSERT_TRUE(send_number(publisher, next));
+    if (round == 0) {
+      EXPECT_FALSE(leaves->next(0ns));
+    } else {
+      leaves.reset();
+    }
+    EXPECT_EQ(take_numbers(second), count_from(next - 10, 10));
+    EXPECT_EQ(second.lost_count(), 0u);
+  }
+}
+
+// What a receiver has in its hands stays, though its subscription ends around the send.
+TEST_F(DirectLanes, AMessageInHandOutlivesItsSubscription) {
+  Agent sender = attach("hand-sender");
+  Agent receiver = attach("hand-receiver");
+  Agent other = attach("hand-other");
+  auto publisher = must(sender.publisher("direct.hand"));
+  auto stays = must(other.subscriber("direct.hand"));
+  std::optional<Subscriber<Bytes>> subscriber = must(receiver.subscriber("direct.hand"));
+  uint64_t next = warm_up(publisher, {&*subscriber, &stays});
+  ASSERT_EQ(direct_lanes("hand-receiver"), 1u);
+  ASSERT_TRUE(send_number(publisher, next));
+  auto in_hand = subscriber->take();
+  ASSERT_TRUE(in_hand);
+  ASSERT_TRUE(stays.take());
+  subscriber.reset();
+  next = warm_up(publisher, {&stays}, next + 1);
+  EXPECT_EQ(number_of(in_hand->bytes()), next - kHot - 1);
+}
+
+TEST_F(DirectLanes, EachPriorityHasItsOwnOrder) {
+  Agent sender = attach("orders-sender");
+  Agent other = attach("orders-other");
+  Agent receiver = attach("orders-receiver");
+  auto subscriber = must(receiver.subscriber("direct.orders"));
+  auto publisher = must(sender.publisher("direct.orders"));
+  auto critical_publisher = must(other.publisher("direct.orders"));
+  SendOptions critical;
+  critical.priority = Priority::Critical;
+  for (uint64_t i = 0; i < kHot; ++i) {
+    ASSERT_TRUE(send_number(critical_publisher, i, critical));
+    ASSERT_TRUE(subscriber.take());
+  }
+  const uint64_t next = warm_up(publisher, {&subscriber});
+  ASSERT_EQ(direct_lanes("orders-receiver"), 2u);
+  auto large = must(publisher.loan(3000));
+  const uint64_t second = next + 1;
+  std::memcpy(large.bytes().data(), &second, sizeof second);
+  ASSERT_TRUE(large.send());
+  ASSERT_TRUE(send_number(publisher, next, critical));
+  ASSERT_TRUE(send_number(publisher, next + 2));
+  for (uint64_t number = next; number < next + 3; ++number) {
+    auto message = subscriber.take();
+    ASSERT_TRUE(message);
+    uint64_t got = 0;
+    std::memcpy(&got, message->bytes().data(), sizeof got);
+    EXPECT_EQ(got, number);
+  }
+}
+
 TEST_F(DirectLanes, ManyPublishersHaveThemAtOneReceiverAndTheRestGoTheOtherWay) {
   Agent receiver = attach("many-receiver");
   auto subscriber = must(receiver.subscriber("direct.many"));

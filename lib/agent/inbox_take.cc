@@ -1,0 +1,271 @@
+// How an inbox finds its next message: lanes by priority, each merged with the direct lanes of that
+// priority, then the rings of its own.
+#include <mutex>
+
+#include "agent/agent_core.h"
+#include "agent/inbox.h"
+#include "agent/subscriber_core.h"
+#include "base/cache_line.h"
+#include "memory/evict.h"
+#include "memory/holders.h"
+
+namespace ripstop::detail {
+
+namespace {
+
+// Only the receiving thread writes these; others read them for a person.
+void count_up(std::atomic<uint64_t>& counter, uint64_t amount) noexcept {
+  // Relaxed: a counter with one writer.
+  counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+}
+
+const layout::ChunkHeader& header_of(const std::byte* data) noexcept {
+  return *reinterpret_cast<const layout::ChunkHeader*>(data - layout::kChunkHeaderBytes);
+}
+
+// A receiver that found something so many times in a row is behind: what it takes next is there already.
+// About as many messages as are taken while a line comes from another core.
+constexpr uint32_t kFetchedAhead = 3;
+
+// A receiver that keeps up with a stream meets its publisher on every line. It looks less often then, so
+// that a few messages gather: whoever waited for an answer before sending is not in a stream.
+constexpr uint32_t kQuickLooks = 4;    // Found after so few looks in vain, ...
+constexpr uint32_t kQuickRun = 32;     // ... so many times in a row: a stream.
+constexpr uint32_t kPausesInStream = 6;
+
+// A busy direct lane leaves the others their turn.
+constexpr uint32_t kDirectRun = 16;
+
+}  // namespace
+
+// A slot without a message for us: its bit is cleared, if it is there, and the slot is given back.
+TakeOutcome Inbox::set_aside(Source& source, uint64_t position, const ring::SlotView& slot, bool corrupt) noexcept {
+  (void)memory::release(map_.chunks(), slot.low, layout::unpack(slot.state).bit);
+  (void)source.give_back(position, slot);
+  if (!corrupt) return TakeOutcome::Empty;
+  count_up(block_.counters.corrupt_count, 1);
+  return TakeOutcome::Corrupt;
+}
+
+// Moves the oldest message in hand out of a ring that it is about to stop. False: the held table is full.
+bool Inbox::make_way(Source& source) noexcept {
+  const uint64_t oldest = source.oldest();
+  for (const auto& in_hand : in_hand_pool_) {
+    if (in_hand->source != &source || in_hand->position != oldest || in_hand->held) continue;
+    if (memory::hold(map_.chunks(), block_, in_hand->slot) < 0) return false;
+    in_hand->held = true;
+    (void)source.give_back(oldest, in_hand->slot);
+    return true;
+  }
+  source.look_behind();  // A helper emptied it.
+  return true;
+}
+
+// Fetches a message some way behind the one at `position`, if it is there.
+void Inbox::prefetch_behind(const Source& source) const noexcept {
+  const layout::Reference reference = source.peek(kFetchedAhead);
+  const layout::ChunkHeader* header = reference == 0 ? nullptr : map_.chunks().find(layout::reference_chunk(reference));
+  if (header == nullptr) return;
+  base::prefetch_for_write(header);
+  base::prefetch_for_read(reinterpret_cast<const std::byte*>(header) + layout::kChunkHeaderBytes);
+}
+
+// The message that a slot's reference is, or is a branch of; null when the branches lead nowhere.
+layout::ChunkHeader* Inbox::find_root(layout::Reference reference, layout::ChunkId& chunk) const noexcept {
+  chunk = layout::reference_chunk(reference);
+  layout::ChunkHeader* root = map_.chunks().find(chunk);
+  for (int depth = 0; root != nullptr && root->role == layout::ChunkRole::Branch; ++depth) {
+    const layout::Reference up = root->root;
+    chunk = layout::reference_chunk(up);
+    root = depth < memory::kBranchDepthMax ? map_.chunks().find(chunk) : nullptr;
+    if (root != nullptr && !layout::same_generation(up, memory::read_holders(*root).generation)) root = nullptr;
+  }
+  return root;
+}
+
+TakeOutcome Inbox::open(Source& source, uint64_t position, const ring::SlotView& slot, Delivered& delivered) {
+  const memory::ChunkMap& chunks = map_.chunks();
+  const layout::SlotState state = layout::unpack(slot.state);
+  layout::ChunkHeader* const held = chunks.find(layout::reference_chunk(slot.low));
+  if (held == nullptr) return set_aside(source, position, slot, true);
+  if (busy_run_ >= kBusyRun) prefetch_behind(source);
+  // The lines come together; the first one for writing, because the release swaps it.
+  base::prefetch_for_write(held);
+  const std::byte* const payload = memory::payload(*held);
+  base::prefetch_for_read(payload);
+  base::prefetch_for_read(payload + base::kCacheLineBytes);
+  const memory::Holders holders = memory::read_holders(*held);
+  if (!layout::same_generation(slot.low, holders.generation) || ((holders.bits >> state.bit) & 1) == 0) {
+    return set_aside(source, position, slot, false);  // Finished before: nothing to hand over.
+  }
+  layout::ChunkId chunk = 0;
+  layout::ChunkHeader* const root = find_root(slot.low, chunk);
+  if (root == nullptr) return set_aside(source, position, slot, true);
+  const uint32_t payload_bytes = root->payload_bytes;
+  const memory::SlabPlace& place = chunks.slab_of(chunk);
+  // Who answers loans this chunk next (memory/slab_heap.cc).
+  if (place.chunk_count == 1) base::prefetch_for_write(&chunks.slab_owner(layout::chunk_node(chunk), layout::chunk_slab(chunk)));
+  if (payload_bytes > chunks.payload_bytes(place.class_index)) {
+    // Relaxed: evidence for a person.
+    block_.counters.corrupt_source.store(layout::receiver_agent(root->source), std::memory_order_relaxed);
+    return set_aside(source, position, slot, true);
+  }
+  InHand& in_hand = new_in_hand();
+  // Field by field: a copy of the whole would wait for its own narrow stores.
+  in_hand.reference = slot.low;
+  in_hand.generation = holders.generation;
+  in_hand.bit = state.bit;
+  in_hand.attempt = state.attempt;
+  in_hand.source = &source;
+  in_hand.position = position;
+  in_hand.slot.low = slot.low;
+  in_hand.slot.state = slot.state;
+  in_hand.held = false;
+  in_hand.direct = 0;
+  delivered.in_hand = &in_hand;
+  delivered.data = memory::payload(*root);
+  delivered.payload_bytes = payload_bytes;
+  return TakeOutcome::Ok;
+}
+
+TakeOutcome Inbox::take_slot(Source& source, Delivered& delivered, bool& finished) {
+  uint64_t position = 0;
+  ring::SlotView slot{0, 0};
+  finished = false;
+  switch (source.next(position, slot, agent_.id())) {
+    case Source::Look::Nothing:
+      return TakeOutcome::Empty;
+    case Source::Look::InTheWay:
+      if (!make_way(source)) return TakeOutcome::HeldFull;
+      finished = true;
+      return TakeOutcome::Empty;
+    case Source::Look::Found:
+      break;
+  }
+  const TakeOutcome outcome = open(source, position, slot, delivered);
+  finished = outcome == TakeOutcome::Empty;  // Finished before; each round empties one.
+  return outcome;
+}
+
+TakeOutcome Inbox::take_from(Source& source, Delivered& delivered) {
+  for (bool finished = true; finished;) {
+    const TakeOutcome outcome = take_slot(source, delivered, finished);
+    if (outcome != TakeOutcome::Empty) return outcome;
+  }
+  return TakeOutcome::Empty;
+}
+
+void Inbox::refresh_direct() noexcept {
+  const std::lock_guard lock(rings_mutex_);
+  const uint32_t corrupt_count = direct_.refresh();
+  if (corrupt_count != 0) count_up(block_.counters.corrupt_count, corrupt_count);
+}
+
+TakeOutcome Inbox::open_direct(DirectSource& direct, const DirectSource::Found& found, Delivered& delivered) {
+  layout::ChunkHeader& header = *found.header;
+  // The lines come together; the first one for writing, because the release swaps it.
+  base::prefetch_for_write(&header);
+  std::byte* const payload = memory::payload(header);
+  base::prefetch_for_read(payload);
+  base::prefetch_for_read(payload + base::kCacheLineBytes);
+  const layout::Reference reference = layout::make_reference(direct.chunk_number(), found.generation);
+  const uint32_t payload_bytes = header.payload_bytes;
+  direct.taken(found);
+  if (busy_run_ >= kBusyRun) direct.prefetch(kFetchedAhead);
+  if (payload_bytes > direct.capacity_bytes()) [[unlikely]] {
+    // Relaxed: evidence for a person.
+    block_.counters.corrupt_source.store(layout::receiver_agent(header.source), std::memory_order_relaxed);
+    count_up(block_.counters.corrupt_count, 1);
+    (void)memory::release(map_.chunks(), reference, direct.bit());
+    return TakeOutcome::Corrupt;
+  }
+  InHand& in_hand = new_in_hand();
+  in_hand.reference = reference;
+  in_hand.generation = found.generation;
+  in_hand.bit = direct.bit();
+  in_hand.attempt = 0;
+  in_hand.source = nullptr;
+  in_hand.held = false;
+  in_hand.direct = static_cast<uint8_t>(direct_.index_of(direct) + 1);
+  delivered.in_hand = &in_hand;
+  delivered.data = payload;
+  delivered.payload_bytes = payload_bytes;
+  return TakeOutcome::Ok;
+}
+
+TakeOutcome Inbox::take_lane(std::size_t lane, Delivered& delivered) {
+  Source& source = lanes_[lane];
+  layout::Reference looked_at = 0;
+  for (;;) {
+    DirectSource::Found found;
+    DirectSource* direct = direct_.find(lane, found);
+    const layout::Reference first = source.peek();
+    if (first != looked_at && direct_.changed()) [[unlikely]] {
+      // A direct lane that was opened before this message was pushed is visible by now, with what it holds.
+      looked_at = first;
+      refresh_direct();
+      continue;
+    }
+    if (direct != nullptr) {
+      const bool in_turn = direct->in_order(found) ? direct_run_ < kDirectRun : direct->passed_count() >= source.slot_count();
+      if (first == 0 || in_turn) {
+        ++direct_run_;
+        return open_direct(*direct, found, delivered);
+      }
+    }
+    direct_run_ = 0;
+    if (first == 0) return TakeOutcome::Empty;
+    if (DirectSource* earlier = find_earlier(lane, first, found)) return open_direct(*earlier, found, delivered);
+    bool finished = false;
+    const TakeOutcome outcome = take_slot(source, delivered, finished);
+    if (direct != nullptr && (outcome == TakeOutcome::Ok || finished)) direct->pass();
+    if (outcome == TakeOutcome::Ok && direct_.serves(lane)) {
+      const layout::ChunkHeader& root = header_of(delivered.data);
+      direct_.taken_elsewhere(lane, root.source, root.publisher_row, root.sequence);
+    }
+    if (!finished) return outcome;
+  }
+}
+
+// What the publisher of the message at the lane's head sent before it through a direct lane: that is
+// visible by now, and goes first.
+DirectSource* Inbox::find_earlier(std::size_t lane, layout::Reference first, DirectSource::Found& found) noexcept {
+  if (!direct_.serves(lane)) return nullptr;
+  layout::ChunkId chunk = 0;
+  const layout::ChunkHeader* root = find_root(first, chunk);
+  if (root == nullptr) return nullptr;
+  DirectSource* earlier = direct_.find_from(lane, root->source, root->publisher_row, found);
+  return earlier != nullptr && found.sequence < root->sequence ? earlier : nullptr;
+}
+
+TakeOutcome Inbox::take_lanes(Delivered& delivered) {
+  if (direct_.changed()) [[unlikely]] refresh_direct();
+  if (empty_run_ == 1 && quick_run_ >= kQuickRun) {
+    for (uint32_t i = 0; i < kPausesInStream; ++i) base::spin_pause();
+  }
+  for (std::size_t lane = 0; lane < layout::kLaneCount; ++lane) {
+    if (!direct_.serves(lane) && lanes_[lane].peek() == 0) continue;
+    const TakeOutcome outcome = take_lane(lane, delivered);
+    if (outcome == TakeOutcome::Empty) continue;
+    quick_run_ = empty_run_ <= kQuickLooks ? quick_run_ + 1 : 0;
+    empty_run_ = 0;
+    ++busy_run_;
+    return outcome;
+  }
+  busy_run_ = 0;
+  ++empty_run_;
+  return TakeOutcome::Empty;
+}
+
+// They have no priority among them: each in its turn.
+TakeOutcome Inbox::take_rings(Delivered& delivered) {
+  for (std::size_t i = 0; i < rings_.size(); ++i) {
+    Source& source = *rings_[next_ring_];
+    next_ring_ = next_ring_ + 1 < rings_.size() ? next_ring_ + 1 : 0;
+    const TakeOutcome outcome = take_from(source, delivered);
+    if (outcome != TakeOutcome::Empty) return outcome;
+  }
+  return TakeOutcome::Empty;
+}
+
+}  // namespace ripstop::detail
