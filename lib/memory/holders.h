@@ -72,12 +72,20 @@ enum class [[nodiscard]] Release : uint8_t {
 // hold on the message when it was the last. Bounded; never waits.
 Release release(const ChunkMap& map, layout::Reference reference, uint32_t bit) noexcept;
 
-// The same for a holder that has seen all of the generation: the usual last release is one swap.
+// The same for a holder that has seen all of the generation: the usual release is one swap, be it the
+// last one or one of many.
 inline Release release_seen(const ChunkMap& map, layout::Reference reference, uint64_t generation, uint32_t bit) noexcept {
   layout::ChunkHeader* header = map.find(layout::reference_chunk(reference));
   if (header != nullptr && header->role != layout::ChunkRole::Branch && (header->flags & layout::kFlagLinked) == 0) {
-    base::Pair expected{generation, uint64_t{1} << bit};
-    if (header->holders.compare_exchange(expected, {generation + 1, 0})) return Release::Freed;  // R(release)
+    const uint64_t mine = uint64_t{1} << bit;
+    // Relaxed: the swap checks both halves.
+    base::Pair expected{generation, header->holders.high.load(std::memory_order_relaxed)};
+    const bool last = expected.high == mine;
+    const base::Pair desired = last ? base::Pair{generation + 1, 0} : base::Pair{generation, expected.high & ~mine};
+    // R(release)
+    if ((expected.high & mine) != 0 && header->holders.compare_exchange(expected, desired)) {
+      return last ? Release::Freed : Release::Held;
+    }
   }
   return release(map, reference, bit);
 }
