@@ -28,7 +28,6 @@ void Oracle::born(uint32_t player, uint32_t incarnation) {
 void Oracle::died(uint32_t player, uint64_t now_ns) {
   Receiver& receiver = living(player);
   receiver.ended = true;
-  receiver.ended_ns = now_ns;
   for (auto& [key, stream] : streams_) {
     if (stream.player != player || stream.ended) continue;
     stream.ended = true;
@@ -61,6 +60,9 @@ void Oracle::read(uint32_t player, const Entry& entry, bool complete) {
     case Kind::Took: took(receiver, entry); break;
     case Kind::Empty: receiver.last_empty_ns = entry.begin_ns; break;
     case Kind::Subscribed:
+      for (Receiver& earlier : receivers_) {
+        if (earlier.player == player && earlier.ended && earlier.settled_ns == 0) earlier.settled_ns = entry.begin_ns;
+      }
       receiver.ears[entry.topic].begin_ns = entry.begin_ns;
       if (complete) receiver.ears[entry.topic].end_ns = entry.end_ns;
       for (auto& [key, stream] : streams_) {

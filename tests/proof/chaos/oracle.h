@@ -91,7 +91,8 @@ class Oracle {
     std::array<Ear, kTopicCount> ears;
     std::map<Stream*, Pair> pairs;
     bool ended = false;
-    uint64_t ended_ns = 0;
+    // Its successor had attached, so its death was settled: until then others may reach it. 0: not yet.
+    uint64_t settled_ns = 0;
     uint64_t last_empty_ns = 0;
   };
 

@@ -37,7 +37,7 @@ void Oracle::settle(Stream& stream) {
       if (index < pair->second.taken.size() && pair->second.taken[index]) continue;
       const bool may_drop = lossy(*hearing(receiver.player, stream.topic));
       if (row.state == Row::Done) {
-        const bool may_have_died_with_it = receiver.ended && ear.begin_ns < row.end_ns && receiver.ended_ns > row.begin_ns;
+        const bool may_have_died_with_it = receiver.ended && ear.begin_ns < row.end_ns && (receiver.settled_ns == 0 || receiver.settled_ns > row.begin_ns);
         dead += may_have_died_with_it && !may_drop ? 1 : 0;
         dropping += may_drop ? 1 : 0;
       } else if (row.takers != 0 && !receiver.ended && !may_drop && ear.end_ns != 0 && ear.end_ns < row.begin_ns) {
