@@ -271,7 +271,6 @@ TakeOutcome Inbox::take_merged(std::size_t lane, Delivered& delivered) {
         ++direct_run_;
         return open_direct(*direct, found, delivered);
       }
-      ++direct->passed;
     }
     direct_run_ = 0;
     if (first == 0) return TakeOutcome::Empty;
@@ -285,7 +284,11 @@ TakeOutcome Inbox::take_merged(std::size_t lane, Delivered& delivered) {
         return open_direct(*earlier, found, delivered);
       }
     }
+    const uint64_t head = source.head();
     const TakeOutcome outcome = take_slot(source, delivered, finished);
+    // A round that only moved a message in hand out of the way has passed nothing: counted, it would let
+    // the late one go before the last of those that were sent before it.
+    if (direct != nullptr && source.head() != head) ++direct->passed;
     if (outcome == TakeOutcome::Ok) {
       const layout::ChunkHeader& root = header_of(delivered.data);
       direct_.taken_elsewhere(root.source, root.publisher_row, root.sequence);
