@@ -152,8 +152,8 @@ void Soak::report() {
   std::printf("sends cut off by a kill: %" PRIu64 ", %" PRIu64 " of them committed, %" PRIu64 " short of a receiver without room; kills while attaching: %" PRIu64
               "; sends that recovery completed: %" PRIu64 "\n",
               figures.running, figures.running_taken, figures.running_halves, troupe_.killed_in_attach, flat_.completed_sends);
-  std::printf("quiet phases: %" PRIu64 "; left: %" PRIu64 "; timed out: %" PRIu64 "; slowest attach %.0f ms; direct lanes at once: %u; supervisor's memory %.1f to %.1f MiB, at most %.1f\n",
-              quiet_count_, troupe_.leave_count, troupe_.retry_count, static_cast<double>(troupe_.attach_ns_max) / 1e6, flat_.direct_lanes_max,
+  std::printf("quiet phases: %" PRIu64 "; machine stood still: %" PRIu64 " times; left: %" PRIu64 "; timed out: %" PRIu64 "; slowest attach %.0f ms; direct lanes at once: %u; supervisor's memory %.1f to %.1f MiB, at most %.1f\n",
+              quiet_count_, troupe_.stall_count, troupe_.leave_count, troupe_.retry_count, static_cast<double>(troupe_.attach_ns_max) / 1e6, flat_.direct_lanes_max,
               static_cast<double>(flat_.supervisor_bytes_first) / 1048576.0, static_cast<double>(flat_.supervisor_bytes_last) / 1048576.0,
               static_cast<double>(flat_.supervisor_bytes_max) / 1048576.0);
   const auto count = [this](Fault fault) { return verdict_.count(fault); };

@@ -182,6 +182,17 @@ bool Troupe::all_attached() const {
 }
 
 void Troupe::look_for_blocked(uint64_t now_ns) {
+  // We look every 50 ms. When we could not for seconds, the machine stood still (a paused virtual machine),
+  // and that others did too says nothing of them: their time starts anew.
+  const bool stood_still = look_ns_ != 0 && now_ns - look_ns_ > 2'000'000'000;
+  look_ns_ = now_ns;
+  if (stood_still) {
+    ++stall_count;
+    for (std::size_t player = 0; player < kPlayerCount; ++player) {
+      processes_[player].beat_ns = 0;
+      if (processes_[player].continue_ns == 0) oracle_.continued(static_cast<uint32_t>(player), now_ns);
+    }
+  }
   for (std::size_t player = 0; player < kPlayerCount; ++player) {
     Process& process = processes_[player];
     const Page& page = ledger_.pages[player];

@@ -45,6 +45,7 @@ class Troupe {
   uint64_t killed_in_send = 0;
   uint64_t killed_in_attach = 0;
   uint64_t attach_ns_max = 0;
+  uint64_t stall_count = 0;  // Times that this process itself could not look for 2 s.
 
  private:
   struct Process {
@@ -71,6 +72,7 @@ class Troupe {
   Verdict& verdict_;
   uint64_t seed_;
   bool last_act_ = false;
+  uint64_t look_ns_ = 0;
   std::array<Process, kPlayerCount> processes_;
 };
 
