@@ -217,8 +217,11 @@ TakeOutcome Inbox::take_lane(std::size_t lane, Delivered& delivered) {
     if (first == 0) return TakeOutcome::Empty;
     if (DirectSource* earlier = find_earlier(lane, first, found)) return open_direct(*earlier, found, delivered);
     bool finished = false;
+    const uint64_t head = source.head();
     const TakeOutcome outcome = take_slot(source, delivered, finished);
-    if (direct != nullptr && (outcome == TakeOutcome::Ok || finished)) direct->pass();
+    // A round that only moved a message in hand out of the way has passed nothing: counted, it would let
+    // the late one go before the last of those that were sent before it.
+    if (direct != nullptr && source.head() != head) direct->pass();
     if (outcome == TakeOutcome::Ok && direct_.serves(lane)) {
       const layout::ChunkHeader& root = header_of(delivered.data);
       direct_.taken_elsewhere(lane, root.source, root.publisher_row, root.sequence);

@@ -75,6 +75,8 @@ class Source {
   }
   uint32_t slot_count() const noexcept { return ring_.slot_count(); }
 
+  // The next position to take.
+  uint64_t head() const noexcept { return head_.load(std::memory_order_relaxed); }  // Relaxed: ours.
   // The oldest position that has not been given back.
   uint64_t oldest() const noexcept { return oldest_; }
   // Moves on from an oldest slot that holds nothing we have in hand: a helper emptied it.

@@ -105,6 +105,35 @@ TEST_F(DirectLanes, OrderHoldsOverBothWays) {
   EXPECT_EQ(subscriber.duplicate_count(), 0u);
 }
 
+// The inbox's lane is full when a direct message is committed, and messages in hand must make way while
+// what was sent before it is taken: it still comes last.
+TEST_F(DirectLanes, AFullInboxGoesFirstThoughMessagesInHandMakeWay) {
+  Agent sender = attach("full-sender");
+  Agent receiver = attach("full-receiver");
+  auto subscriber = must(receiver.subscriber("direct.behind"));
+  auto publisher = must(sender.publisher("direct.behind"));
+  const uint64_t first = warm_up(publisher, {&subscriber});
+  ASSERT_EQ(direct_lanes("full-receiver"), 1u);
+  uint64_t next = first;
+  for (;; ++next) {
+    auto loan = must(publisher.loan(3000));  // Too large for the direct lane.
+    std::memcpy(loan.bytes().data(), &next, 8);
+    if (!loan.send(no_waiting())) break;
+  }
+  ASSERT_GE(next - first, 64u);
+  ASSERT_TRUE(send_number(publisher, next++, no_waiting()));
+  std::vector<Message<Bytes>> kept;
+  for (uint64_t expected = first; expected < next; ++expected) {
+    auto message = subscriber.take();
+    ASSERT_TRUE(message) << expected;
+    uint64_t number = 0;
+    std::memcpy(&number, message->bytes().data(), 8);
+    ASSERT_EQ(number, expected) << "of " << first << " to " << next;
+    if (kept.size() < 5) kept.push_back(std::move(*message));
+  }
+  EXPECT_EQ(subscriber.lost_count(), 0u);
+}
+
 TEST_F(DirectLanes, LoansMayBeSentOutOfTheirOrderOrDropped) {
   Agent sender = attach("loan-sender");
   Agent receiver = attach("loan-receiver");
