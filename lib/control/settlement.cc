@@ -97,6 +97,25 @@ bool Settlement::lies_in(ring::MpmcRing ring, Reference reference, uint32_t bit)
   return false;
 }
 
+Reference Settlement::message_of(Reference reference) const noexcept {
+  for (int depth = 0; depth <= memory::kBranchDepthMax; ++depth) {
+    const ChunkHeader* header = map_.chunks().find(layout::reference_chunk(reference));
+    if (header == nullptr || !layout::same_generation(reference, memory::read_holders(*header).generation)) return 0;
+    if (header->role != ChunkRole::Branch) return reference;
+    reference = header->root;
+  }
+  return 0;
+}
+
+bool Settlement::has_message(ring::MpmcRing ring, Reference message) const noexcept {
+  for (uint64_t index = 0; index < ring.slot_count(); ++index) {
+    const Seen seen = see(ring, index);
+    if (seen.state.phase != Phase::Full && seen.state.phase != Phase::Taken) continue;
+    if (message_of(seen.reference) == message) return true;
+  }
+  return false;
+}
+
 void Settlement::keep_for(uint32_t owner, ring::MpmcRing ring, uint64_t position, const ring::SlotView& slot) noexcept {
   layout::AgentBlock* block = map_.block(owner);
   if (block == nullptr || !has_bit(slot.low, layout::unpack(slot.state).bit)) return;
@@ -236,16 +255,14 @@ void Settlement::settle_delivery(ChunkHeader& root, Reference reference, uint32_
     }
   }
   if (!has_bit(reference, bit)) return;  // It went while we looked: it had been pushed.
+  const Reference message = message_of(reference);
   for (const TopicRing& place : rings) {
     const auto queue = place.ring_id != 0 ? map_.queue(place.ring_id) : std::nullopt;
     if (place.ring_id != 0 && !queue) continue;
     ring::MpmcRing ring = place.ring_id != 0 ? queue->ring : map_.lane(*block, lane);
-    // One agent may have the topic twice: a ring that has the message is the other bit's.
-    bool other = false;
-    for (uint32_t other_bit = 0; other_bit < layout::kDeliveryCount && !other; ++other_bit) {
-      other = other_bit != bit && lies_in(ring, reference, other_bit);
-    }
-    if (other) continue;
+    // One agent may have the topic twice: a ring that has the message has it by another bit, of this chunk
+    // or of another branch.
+    if (has_message(ring, message)) continue;
     const uint64_t incarnation = place.ring_id != 0 ? queue->incarnation : layout::agent_word_incarnation(word);
     if (ring.push(incarnation, reference, bit, 0) == ring::Push::Ok) {
       ++settled.completed_count;

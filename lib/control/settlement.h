@@ -76,6 +76,10 @@ class Settlement {
   void finish_closing(Settled& settled) noexcept;
   void wake_sleepers() noexcept;
   bool lies_in(ring::MpmcRing ring, layout::Reference reference, uint32_t bit) const noexcept;
+  // The root of the message whose delivery `reference` bears, itself or a branch of it.
+  layout::Reference message_of(layout::Reference reference) const noexcept;
+  // Whether any delivery of the message lies in the ring.
+  bool has_message(ring::MpmcRing ring, layout::Reference message) const noexcept;
   // Whether the message that a link names as `root`, itself or through branches, was committed and lives.
   bool is_committed(layout::Reference root) const noexcept;
   bool has_bit(layout::Reference reference, uint32_t bit) const noexcept;
