@@ -369,6 +369,23 @@ void Settlement::settle_slabs(uint32_t agent_id, uint64_t incarnation, Settled& 
   }
 }
 
+// A full ring's oldest message that was taken to be dropped. Its taker passes it by, and a pusher meets it
+// a lap later only: until then a dead evictor's chunk would be missing. A living evictor finds its work done.
+void Settlement::finish_evictions(Settled& settled) noexcept {
+  for (uint32_t ring_id = 1; map_.ring_entry(ring_id) != nullptr; ++ring_id) {
+    const auto queue = map_.queue(ring_id);
+    if (!queue) continue;
+    ring::MpmcRing ring = queue->ring;
+    for (uint64_t index = 0; index < ring.slot_count(); ++index) {
+      const ring::SlotView slot = ring.read(index);
+      const layout::SlotState state = layout::unpack(slot.state);
+      if (state.phase != Phase::Taken || state.owner != layout::kOwnerDropped) continue;
+      if (memory::release(map_.chunks(), slot.low, state.bit) != memory::Release::Gone) ++settled.full_count;
+      (void)ring.finish(index, slot, queue->incarnation);
+    }
+  }
+}
+
 void Settlement::finish_closing(Settled& settled) noexcept {
   const memory::ChunkMap& chunks = map_.chunks();
   for (uint32_t node = 0; node < chunks.node_count(); ++node) {
@@ -444,6 +461,7 @@ Settled Settlement::settle(uint32_t agent_id, uint64_t incarnation, std::span<co
   }
   settle_direct(agent_id, incarnation, *block, settled);
   settle_slabs(agent_id, incarnation, settled);
+  finish_evictions(settled);
   finish_closing(settled);
   // Publishers that wait for room in its rings must learn that there will be none.
   ring::wake_space_waiters(block->back);

@@ -24,7 +24,8 @@ struct Settled {
   uint64_t message_count = 0;    // Undelivered or unfinished messages of the agent that were released.
   uint64_t chunk_count = 0;      // Chunks that came back: loans, links, half-closed messages.
   uint64_t completed_count = 0;  // Deliveries of a committed send that were missing and were pushed.
-  uint64_t full_count = 0;       // Such deliveries for which there was no room: given up.
+  uint64_t full_count = 0;       // Such deliveries for which there was no room, and the oldest messages of
+                                 // full rings that the dead had begun to drop: given up.
   uint64_t corrupt_count = 0;    // Words that were out of bounds.
 };
 
@@ -73,6 +74,7 @@ class Settlement {
   void end_direct(uint32_t agent_id, uint64_t incarnation, layout::AgentBlock& block) noexcept;
   bool has_direct_mail(const layout::AgentBlock& block) const noexcept;
   void settle_slabs(uint32_t agent_id, uint64_t incarnation, Settled& settled) noexcept;
+  void finish_evictions(Settled& settled) noexcept;
   void finish_closing(Settled& settled) noexcept;
   void wake_sleepers() noexcept;
   bool lies_in(ring::MpmcRing ring, layout::Reference reference, uint32_t bit) const noexcept;
