@@ -11,6 +11,7 @@
 #include "memory/holders.h"
 #include "ring/doorbell.h"
 #include "ring/space.h"
+#include "ripstop/types.h"
 
 namespace ripstop::control {
 
@@ -229,6 +230,21 @@ Settled Settlement::close_queue(uint32_t ring_id, uint32_t owner) noexcept {
   return settled;
 }
 
+ring::Push Settlement::push_missing(const TopicRing& place, ring::MpmcRing ring, uint64_t incarnation,
+                                    layout::AgentBlock& taker, Reference reference, uint32_t bit) noexcept {
+  const layout::RingEntry* entry = place.ring_id != 0 ? map_.ring_entry(place.ring_id) : nullptr;
+  const bool drops_oldest = entry != nullptr && entry->overflow == static_cast<uint8_t>(Overflow::DropOldest);
+  // Others may take the room that was made: each round somebody made progress.
+  for (uint32_t round = 0; round < 4 * ring.slot_count() + 64; ++round) {
+    const ring::Tail tail = ring.find_tail(incarnation);
+    const ring::Push pushed = ring.push(tail, incarnation, reference, bit, 0);
+    if (pushed != ring::Push::Full || !drops_oldest) return pushed;
+    if (tail.outcome != ring::Push::Full) continue;
+    if (memory::evict_oldest(map_.chunks(), ring, tail, incarnation, taker) == memory::Evict::Stuck) return pushed;
+  }
+  return ring::Push::Full;
+}
+
 void Settlement::settle_delivery(ChunkHeader& root, Reference reference, uint32_t bit, uint32_t receiver,
                                  Settled& settled) noexcept {
   if (!has_bit(reference, bit)) return;  // Delivered and released long ago.
@@ -264,7 +280,7 @@ void Settlement::settle_delivery(ChunkHeader& root, Reference reference, uint32_
     // or of another branch.
     if (has_message(ring, message)) continue;
     const uint64_t incarnation = place.ring_id != 0 ? queue->incarnation : layout::agent_word_incarnation(word);
-    if (ring.push(incarnation, reference, bit, 0) == ring::Push::Ok) {
+    if (push_missing(place, ring, incarnation, *block, reference, bit) == ring::Push::Ok) {
       ++settled.completed_count;
       return;
     }

@@ -64,6 +64,9 @@ class Settlement {
   void settle_send(layout::AgentBlock& block, const layout::SenderIntent& intent, Settled& settled) noexcept;
   void settle_delivery(layout::ChunkHeader& root, layout::Reference reference, uint32_t bit, uint32_t receiver,
                        Settled& settled) noexcept;
+  // Pushes a delivery that is missing; the oldest message makes room where that is the ring's policy.
+  ring::Push push_missing(const TopicRing& place, ring::MpmcRing ring, uint64_t incarnation, layout::AgentBlock& taker,
+                          layout::Reference reference, uint32_t bit) noexcept;
   void settle_names(layout::ChunkHeader& root, layout::ChunkHeader& holder, layout::Reference reference,
                     std::span<const uint32_t> names, Settled& settled) noexcept;
   // Direct lanes that end at the agent: what it had not released goes. Those of which it was the
