@@ -56,7 +56,11 @@ Result<std::shared_ptr<AgentCore>> AgentCore::attach(AgentOptions options) {
   request.flags = options.observer ? layout::kAgentObserver : 0;
   auto link = control::AgentLink::attach(*endpoint, std::move(request), options.timeout);
   if (!link) return link.error();
-  const control::Attachment& attachment = link->attachment();
+  return make(std::move(options), std::move(*link));
+}
+
+Result<std::shared_ptr<AgentCore>> AgentCore::make(AgentOptions options, control::AgentLink link) {
+  const control::Attachment& attachment = link.attachment();
   auto view = control::ControlView::open(attachment.control.bytes());
   if (!view) return view.error();
   std::vector<std::span<std::byte>> nodes;
@@ -72,7 +76,7 @@ Result<std::shared_ptr<AgentCore>> AgentCore::attach(AgentOptions options) {
   std::shared_ptr<AgentCore> core(new AgentCore());
   core->options_ = std::move(options);
   core->fork_mark_ = fork_count.load(std::memory_order_relaxed);  // Relaxed: see usable().
-  core->link_ = std::move(*link);  // The maps stay where they are.
+  core->link_ = std::move(link);  // The maps stay where they are.
   core->view_ = std::move(*view);
   core->map_ = std::move(*map);
   core->block_ = block;

@@ -27,6 +27,9 @@ class ChannelCore;
 class AgentCore : public std::enable_shared_from_this<AgentCore> {
  public:
   static Result<std::shared_ptr<AgentCore>> attach(AgentOptions options);
+  // The agent that `link` was attached as.
+  // Errors: AbiMismatch, LayoutMismatch, Corrupt.
+  static Result<std::shared_ptr<AgentCore>> make(AgentOptions options, control::AgentLink link);
   AgentCore(const AgentCore&) = delete;
   AgentCore& operator=(const AgentCore&) = delete;
   ~AgentCore();

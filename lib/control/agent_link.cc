@@ -52,6 +52,10 @@ Result<AgentLink> AgentLink::attach(const Endpoint& endpoint, AttachRequest requ
   }
 }
 
+AgentLink AgentLink::unconnected(Attachment attachment) {
+  return AgentLink(Endpoint{}, std::chrono::milliseconds(0), std::nullopt, std::move(attachment));
+}
+
 Error AgentLink::is_away(const Error& cause) const {
   // Relaxed: evidence for a person.
   if (superblock().state.load(std::memory_order_relaxed) == kStateEnded) {

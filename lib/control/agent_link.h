@@ -30,6 +30,10 @@ class AgentLink {
   // Errors: as Client::connect() and Client::attach().
   static Result<AgentLink> attach(const Endpoint& endpoint, AttachRequest request, std::chrono::milliseconds timeout);
 
+  // The link of an agent whose supervisor is away: its messages go on, its calls look for a supervisor in
+  // vain. What the proofs in tests/proof start from, who are the supervisor themselves.
+  static AgentLink unconnected(Attachment attachment);
+
   const Attachment& attachment() const noexcept { return attachment_; }
 
   // Errors: as the Client's; SupervisorGone: none came back within kRestartWait, or it does not know
@@ -52,7 +56,7 @@ class AgentLink {
     ChannelEnd end;
   };
 
-  AgentLink(Endpoint endpoint, std::chrono::milliseconds timeout, Client client, Attachment attachment)
+  AgentLink(Endpoint endpoint, std::chrono::milliseconds timeout, std::optional<Client> client, Attachment attachment)
       : endpoint_(std::move(endpoint)), timeout_(timeout), attachment_(std::move(attachment)), client_(std::move(client)) {}
 
   const layout::Superblock& superblock() const noexcept {

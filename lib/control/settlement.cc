@@ -11,6 +11,7 @@
 #include "memory/holders.h"
 #include "ring/doorbell.h"
 #include "ring/space.h"
+#include "ripstop/types.h"
 
 namespace ripstop::control {
 
@@ -93,6 +94,25 @@ bool Settlement::lies_in(ring::MpmcRing ring, Reference reference, uint32_t bit)
         seen.state.bit == bit) {
       return true;
     }
+  }
+  return false;
+}
+
+Reference Settlement::message_of(Reference reference) const noexcept {
+  for (int depth = 0; depth <= memory::kBranchDepthMax; ++depth) {
+    const ChunkHeader* header = map_.chunks().find(layout::reference_chunk(reference));
+    if (header == nullptr || !layout::same_generation(reference, memory::read_holders(*header).generation)) return 0;
+    if (header->role != ChunkRole::Branch) return reference;
+    reference = header->root;
+  }
+  return 0;
+}
+
+bool Settlement::has_message(ring::MpmcRing ring, Reference message) const noexcept {
+  for (uint64_t index = 0; index < ring.slot_count(); ++index) {
+    const Seen seen = see(ring, index);
+    if (seen.state.phase != Phase::Full && seen.state.phase != Phase::Taken) continue;
+    if (message_of(seen.reference) == message) return true;
   }
   return false;
 }
@@ -210,6 +230,21 @@ Settled Settlement::close_queue(uint32_t ring_id, uint32_t owner) noexcept {
   return settled;
 }
 
+ring::Push Settlement::push_missing(const TopicRing& place, ring::MpmcRing ring, uint64_t incarnation,
+                                    layout::AgentBlock& taker, Reference reference, uint32_t bit) noexcept {
+  const layout::RingEntry* entry = place.ring_id != 0 ? map_.ring_entry(place.ring_id) : nullptr;
+  const bool drops_oldest = entry != nullptr && entry->overflow == static_cast<uint8_t>(Overflow::DropOldest);
+  // Others may take the room that was made: each round somebody made progress.
+  for (uint32_t round = 0; round < 4 * ring.slot_count() + 64; ++round) {
+    const ring::Tail tail = ring.find_tail(incarnation);
+    const ring::Push pushed = ring.push(tail, incarnation, reference, bit, 0);
+    if (pushed != ring::Push::Full || !drops_oldest) return pushed;
+    if (tail.outcome != ring::Push::Full) continue;
+    if (memory::evict_oldest(map_.chunks(), ring, tail, incarnation, taker) == memory::Evict::Stuck) return pushed;
+  }
+  return ring::Push::Full;
+}
+
 void Settlement::settle_delivery(ChunkHeader& root, Reference reference, uint32_t bit, uint32_t receiver,
                                  Settled& settled) noexcept {
   if (!has_bit(reference, bit)) return;  // Delivered and released long ago.
@@ -236,18 +271,16 @@ void Settlement::settle_delivery(ChunkHeader& root, Reference reference, uint32_
     }
   }
   if (!has_bit(reference, bit)) return;  // It went while we looked: it had been pushed.
+  const Reference message = message_of(reference);
   for (const TopicRing& place : rings) {
     const auto queue = place.ring_id != 0 ? map_.queue(place.ring_id) : std::nullopt;
     if (place.ring_id != 0 && !queue) continue;
     ring::MpmcRing ring = place.ring_id != 0 ? queue->ring : map_.lane(*block, lane);
-    // One agent may have the topic twice: a ring that has the message is the other bit's.
-    bool other = false;
-    for (uint32_t other_bit = 0; other_bit < layout::kDeliveryCount && !other; ++other_bit) {
-      other = other_bit != bit && lies_in(ring, reference, other_bit);
-    }
-    if (other) continue;
+    // One agent may have the topic twice: a ring that has the message has it by another bit, of this chunk
+    // or of another branch.
+    if (has_message(ring, message)) continue;
     const uint64_t incarnation = place.ring_id != 0 ? queue->incarnation : layout::agent_word_incarnation(word);
-    if (ring.push(incarnation, reference, bit, 0) == ring::Push::Ok) {
+    if (push_missing(place, ring, incarnation, *block, reference, bit) == ring::Push::Ok) {
       ++settled.completed_count;
       return;
     }
@@ -352,6 +385,23 @@ void Settlement::settle_slabs(uint32_t agent_id, uint64_t incarnation, Settled& 
   }
 }
 
+// A full ring's oldest message that was taken to be dropped. Its taker passes it by, and a pusher meets it
+// a lap later only: until then a dead evictor's chunk would be missing. A living evictor finds its work done.
+void Settlement::finish_evictions(Settled& settled) noexcept {
+  for (uint32_t ring_id = 1; map_.ring_entry(ring_id) != nullptr; ++ring_id) {
+    const auto queue = map_.queue(ring_id);
+    if (!queue) continue;
+    ring::MpmcRing ring = queue->ring;
+    for (uint64_t index = 0; index < ring.slot_count(); ++index) {
+      const ring::SlotView slot = ring.read(index);
+      const layout::SlotState state = layout::unpack(slot.state);
+      if (state.phase != Phase::Taken || state.owner != layout::kOwnerDropped) continue;
+      if (memory::release(map_.chunks(), slot.low, state.bit) != memory::Release::Gone) ++settled.full_count;
+      (void)ring.finish(index, slot, queue->incarnation);
+    }
+  }
+}
+
 void Settlement::finish_closing(Settled& settled) noexcept {
   const memory::ChunkMap& chunks = map_.chunks();
   for (uint32_t node = 0; node < chunks.node_count(); ++node) {
@@ -427,6 +477,7 @@ Settled Settlement::settle(uint32_t agent_id, uint64_t incarnation, std::span<co
   }
   settle_direct(agent_id, incarnation, *block, settled);
   settle_slabs(agent_id, incarnation, settled);
+  finish_evictions(settled);
   finish_closing(settled);
   // Publishers that wait for room in its rings must learn that there will be none.
   ring::wake_space_waiters(block->back);

@@ -24,7 +24,8 @@ struct Settled {
   uint64_t message_count = 0;    // Undelivered or unfinished messages of the agent that were released.
   uint64_t chunk_count = 0;      // Chunks that came back: loans, links, half-closed messages.
   uint64_t completed_count = 0;  // Deliveries of a committed send that were missing and were pushed.
-  uint64_t full_count = 0;       // Such deliveries for which there was no room: given up.
+  uint64_t full_count = 0;       // Such deliveries for which there was no room, and the oldest messages of
+                                 // full rings that the dead had begun to drop: given up.
   uint64_t corrupt_count = 0;    // Words that were out of bounds.
 };
 
@@ -63,6 +64,9 @@ class Settlement {
   void settle_send(layout::AgentBlock& block, const layout::SenderIntent& intent, Settled& settled) noexcept;
   void settle_delivery(layout::ChunkHeader& root, layout::Reference reference, uint32_t bit, uint32_t receiver,
                        Settled& settled) noexcept;
+  // Pushes a delivery that is missing; the oldest message makes room where that is the ring's policy.
+  ring::Push push_missing(const TopicRing& place, ring::MpmcRing ring, uint64_t incarnation, layout::AgentBlock& taker,
+                          layout::Reference reference, uint32_t bit) noexcept;
   void settle_names(layout::ChunkHeader& root, layout::ChunkHeader& holder, layout::Reference reference,
                     std::span<const uint32_t> names, Settled& settled) noexcept;
   // Direct lanes that end at the agent: what it had not released goes. Those of which it was the
@@ -76,9 +80,14 @@ class Settlement {
   void end_direct(uint32_t agent_id, uint64_t incarnation, layout::AgentBlock& block, Settled& settled) noexcept;
   bool has_direct_mail(const layout::AgentBlock& block) const noexcept;
   void settle_slabs(uint32_t agent_id, uint64_t incarnation, Settled& settled) noexcept;
+  void finish_evictions(Settled& settled) noexcept;
   void finish_closing(Settled& settled) noexcept;
   void wake_sleepers() noexcept;
   bool lies_in(ring::MpmcRing ring, layout::Reference reference, uint32_t bit) const noexcept;
+  // The root of the message whose delivery `reference` bears, itself or a branch of it.
+  layout::Reference message_of(layout::Reference reference) const noexcept;
+  // Whether any delivery of the message lies in the ring.
+  bool has_message(ring::MpmcRing ring, layout::Reference message) const noexcept;
   // Whether the message that a link names as `root`, itself or through branches, was committed and lives.
   bool is_committed(layout::Reference root) const noexcept;
   bool has_bit(layout::Reference reference, uint32_t bit) const noexcept;
