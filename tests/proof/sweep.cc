@@ -17,11 +17,15 @@ namespace {
 constexpr uint64_t kPointsMax = 400'000;
 // Nor does any write more often.
 constexpr uint64_t kStatesMax = 4096;
+constexpr uint64_t kHitsMax = 1 << 20;  // A power of two, more than points.
+// A tick of the worlds' clock is 2^32 cycles (world.cc): longer than any sweep in so many.
+constexpr uint64_t kClockSpanNs = 10'000;
 // In K2 the oracle is asked after every so many real kills too; the others are compared.
 constexpr uint64_t kKillsPerJudgement = 64;
 
 struct Point {
   uint64_t address;
+  uint64_t hit;    // count_hits()
   uint32_t state;  // Which of the distinct states of the memory, from 0.
   bool changed;    // The memory is another than one point before.
 };
@@ -31,7 +35,6 @@ struct Trace {
   uint64_t count = 0;
   uint32_t state_count = 0;
   bool over = false;
-  bool astray = false;  // A second run came to another instruction.
   Point points[kPointsMax];
 };
 
@@ -47,6 +50,7 @@ class Sweep {
     for (const World::Part& part : parts_) part_bytes_ += part.bytes;
     seen_ = static_cast<std::byte*>(share(part_bytes_));
     (void)follow(seen_);
+    hits_ = static_cast<Victim::Place*>(share(kHitsMax * sizeof(Victim::Place)));
     states_ = static_cast<std::byte*>(share(kStatesMax * part_bytes_));
     before_ = world_.save();
     world_.prepare_copy();
@@ -57,8 +61,9 @@ class Sweep {
   void run() {
     step_through();
     if (suite_ == Suite::K2) {
-      for (std::size_t k = 0; k < trace_->count; ++k) {
-        if (!trace_->points[k].changed && k % stride_ != 0) continue;
+      count_hits();
+      for (std::size_t k = 0; k + 1 < trace_->count; ++k) {
+        if ((!trace_->points[k].changed && k % stride_ != 0) || is_kernels(trace_->points[k].address)) continue;
         world_.restore(before_);
         kill_at(k);
       }
@@ -101,15 +106,36 @@ class Sweep {
     if (trace.count == kPointsMax || trace.state_count == kStatesMax) Victim::die_here();
     const bool changed = !self.follow(self.seen_) || trace.count == 0;
     if (changed) ++trace.state_count;
-    trace.points[trace.count++] = {address, trace.state_count - 1, changed};
+    trace.points[trace.count++] = {address, 0, trace.state_count - 1, changed};
     trace.over = over;
     if (changed || over) Victim::stop_here();
   }
-  static void kill_there(void* sweep, uint64_t address, bool) {
-    auto& self = *static_cast<Sweep*>(sweep);
-    const uint64_t k = self.run_count_++;
-    self.trace_->astray = address != self.trace_->points[k].address;
-    if (self.trace_->astray || k == self.target_) Victim::die_here();
+  // How often the victim had come to the k-th point's instruction, that time included. In memory that
+  // is not the heap's.
+  void count_hits() noexcept {
+    for (uint64_t k = 0; k < trace_->count; ++k) {
+      Point& point = trace_->points[k];
+      uint64_t at = (point.address * 0x9e3779b97f4a7c15u) >> 44;
+      while (hits_[at].address != point.address && hits_[at].address != 0) at = (at + 1) % kHitsMax;
+      hits_[at].address = point.address;
+      point.hit = ++hits_[at].hit;
+    }
+  }
+
+  // Whether the memory is `copy` but for readings of the clock, which goes on from run to run.
+  bool is_same(const std::byte* copy) const noexcept {
+    const uint64_t clock_ns = world_.map().superblock().tsc_base_ns;
+    for (const World::Part& part : parts_) {
+      for (std::size_t at = 0; at < part.bytes; at += 8) {
+        uint64_t here = 0;
+        uint64_t there = 0;
+        std::memcpy(&here, part.first + at, 8);
+        std::memcpy(&there, copy + at, 8);
+        if (here != there && (here - clock_ns > kClockSpanNs || there - clock_ns > kClockSpanNs)) return false;
+      }
+      copy += part.bytes;
+    }
+    return true;
   }
 
   void step_through() {
@@ -163,16 +189,14 @@ class Sweep {
   }
 
   void kill_at(std::size_t k) {
-    target_ = k;
     Victim::Event event;
     {
-      Victim victim(operation_, &Sweep::kill_there, this);
+      Victim victim(operation_, {trace_->points[k].address, trace_->points[k].hit});
       event = victim.wait();
     }
-    if (event != Victim::Event::Killed || trace_->astray) return fail(Fault::Wrong, k, "a second run went another way");
+    if (event != Victim::Event::Killed) return fail(Fault::Wrong, k, "a second run went another way");
     ++figures_.kill_count;
-    std::memcpy(seen_, state(trace_->points[k].state), part_bytes_);
-    if (!follow(seen_)) return fail(Fault::Wrong, k, "a real kill left other memory than the snapshot");
+    if (!is_same(state(trace_->points[k].state))) return fail(Fault::Wrong, k, "a real kill left other memory than the snapshot");
     if (figures_.kill_count % kKillsPerJudgement != 0) return;
     world_.prepare_copy();
     judge_apart(world_, scenario_, *verdict_);
@@ -193,8 +217,7 @@ class Sweep {
   Trace* trace_ = nullptr;
   std::size_t part_bytes_ = 0;
   std::byte* seen_ = nullptr;  // The memory at the last point.
-  uint64_t run_count_ = 0;     // In the victim of a real kill: points so far.
-  uint64_t target_ = 0;
+  Victim::Place* hits_ = nullptr;
   std::byte* states_ = nullptr;
   std::vector<std::byte> before_;
   std::array<Stage, kSubscriptionsMax> last_stages_{};

@@ -1,6 +1,8 @@
 #include "proof/victim.h"
 
 #include <signal.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <ucontext.h>
@@ -25,6 +27,9 @@ constexpr greg_t kTrapFlag = 0x100;
 
 Victim::Point the_point = nullptr;
 void* the_context = nullptr;
+Victim::Place the_place{0, 0};
+uint64_t hit_count = 0;
+uint8_t displaced = 0;  // The byte that the trap at the_place stands on.
 alignas(64) std::byte handler_stack[256 * 1024];
 
 // int3, the operation, a place with a name.
@@ -32,6 +37,29 @@ alignas(64) std::byte handler_stack[256 * 1024];
   asm volatile("int3" ::: "memory");
   operation();
   asm volatile(".globl ripstop_proof_end\nripstop_proof_end:\n nop" ::: "memory");
+}
+
+constexpr uint8_t kTrap = 0xcc;  // int3
+
+uint8_t* code_at(uint64_t address) noexcept { return reinterpret_cast<uint8_t*>(address); }
+
+// Comes at the start marker, at the trap, and one instruction behind the trap, where it is set again.
+void handle_trap(int, siginfo_t*, void* frame) {
+  auto& registers = static_cast<ucontext_t*>(frame)->uc_mcontext.gregs;
+  const bool stepped = (registers[REG_EFL] & kTrapFlag) != 0;
+  auto address = static_cast<uint64_t>(registers[REG_RIP]);
+  if (!stepped && address == the_place.address + 1 && *code_at(the_place.address) == kTrap) {
+    address = the_place.address;
+    registers[REG_RIP] = static_cast<greg_t>(address);
+  }
+  if (address != the_place.address) {
+    *code_at(the_place.address) = kTrap;
+    registers[REG_EFL] &= ~kTrapFlag;
+    return;
+  }
+  if (++hit_count == the_place.hit) Victim::die_here();
+  *code_at(the_place.address) = displaced;
+  registers[REG_EFL] |= kTrapFlag;
 }
 
 void handle(int, siginfo_t*, void* frame) {
@@ -49,19 +77,49 @@ void handle(int, siginfo_t*, void* frame) {
 
 uint64_t program_start() noexcept { return reinterpret_cast<uint64_t>(&__executable_start); }
 uint64_t program_end() noexcept { return reinterpret_cast<uint64_t>(&etext); }
+bool is_kernels(uint64_t address) noexcept {
+  constexpr uint64_t kVdsoBytesMax = 4 * 4096;
+  return address - getauxval(AT_SYSINFO_EHDR) < kVdsoBytesMax;
+}
+
+namespace {
+
+void catch_traps(void (*handler)(int, siginfo_t*, void*)) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  const stack_t stack{handler_stack, 0, sizeof handler_stack};
+  struct sigaction action{};
+  action.sa_sigaction = handler;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  if (sigaltstack(&stack, nullptr) != 0 || sigaction(SIGTRAP, &action, nullptr) != 0) _exit(3);
+}
+
+// Its page of code becomes this process's own.
+void make_writable(uint64_t address) {
+  constexpr uint64_t kPage = 4096;
+  if (mprotect(code_at(address & ~(kPage - 1)), kPage, PROT_READ | PROT_WRITE | PROT_EXEC) != 0) _exit(3);
+}
+
+}  // namespace
 
 Victim::Victim(const std::function<void()>& operation, Point point, void* context) {
   pid_ = fork();
   RIPSTOP_CHECK(pid_ >= 0);
   if (pid_ != 0) return;
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
   the_point = point;
   the_context = context;
-  const stack_t stack{handler_stack, 0, sizeof handler_stack};
-  struct sigaction action{};
-  action.sa_sigaction = handle;
-  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-  if (sigaltstack(&stack, nullptr) != 0 || sigaction(SIGTRAP, &action, nullptr) != 0) _exit(3);
+  catch_traps(handle);
+  run_marked(operation);
+  _exit(0);
+}
+
+Victim::Victim(const std::function<void()>& operation, Place place) {
+  pid_ = fork();
+  RIPSTOP_CHECK(pid_ >= 0);
+  if (pid_ != 0) return;
+  the_place = place;
+  displaced = *code_at(place.address);
+  make_writable(place.address);
+  catch_traps(handle_trap);
   run_marked(operation);
   _exit(0);
 }

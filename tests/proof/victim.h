@@ -18,8 +18,16 @@ class Victim {
   // signal handler in the middle of anything.
   using Point = void (*)(void* context, uint64_t address, bool over);
 
+  // An instruction, the `hit`th time that the operation comes to it. `hit` is at least 1.
+  struct Place {
+    uint64_t address;
+    uint64_t hit;
+  };
+
   // Forks. The child runs `operation` and ends without ending what it has inherited.
   Victim(const std::function<void()>& operation, Point point, void* context);
+  // The same, but it runs at full speed and kills itself before it does the instruction at `place`.
+  Victim(const std::function<void()>& operation, Place place);
   Victim(const Victim&) = delete;
   Victim& operator=(const Victim&) = delete;
   // SIGKILL, and waits until it is gone.
@@ -42,5 +50,8 @@ class Victim {
 // Where this program's code was loaded; and its end.
 uint64_t program_start() noexcept;
 uint64_t program_end() noexcept;
+
+// Whether it is code of the kernel's own page (vdso), on which no trap can be set.
+bool is_kernels(uint64_t address) noexcept;
 
 }  // namespace ripstop::proof

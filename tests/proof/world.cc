@@ -110,7 +110,7 @@ World::World(const Shape& shape) : shape_(shape) {
   config.classes = {{kPayloadBytes, uint64_t{shape.slabs} * shape.slab_chunks}};
   const std::vector<topology::NumaNode> nodes = {{0, {0}, 0}};
   segments_.emplace(must(supervisor::SegmentManager::create(config, nodes, false)));
-  // A clock that stands still: two runs of one operation write the same bytes.
+  // A clock that hardly moves, a tick in 2^32 cycles: two runs of one operation write the same bytes.
   segments_->superblock().tsc_mult = segments_->superblock().tsc_mult == 0 ? 0 : 1;
   registry_.emplace(*segments_);
   // A victim looks at the memory through the supervisor's mapping too, when it compares.

@@ -1,0 +1,106 @@
+// The victim sends through rings.
+#include "base/check.h"
+#include "proof/states.h"
+
+namespace ripstop::proof {
+
+namespace {
+
+void send(Member& self) { (void)self.send(); }
+void send_loan(Member& self) { (void)self.send_loan(); }
+
+void add_sends_to_inboxes(Scenarios& list) {
+  for (const uint32_t receiver_count : {1u, 4u, 20u}) {
+    for (const State& state : mail_states()) {
+      list.push_back({"send to " + std::to_string(receiver_count), state.name, shape_for(receiver_count),
+                      [=](World& world) {
+                        make_receivers(world, receiver_count);
+                        state.make(world);
+                        RIPSTOP_CHECK(victim(world).take_loan());
+                      },
+                      send_loan, 1, 0});
+    }
+  }
+  // Ten agents: an inbox and six rings of their own each. More than one word of holders has bits for.
+  for (const State& state : {mail_states()[0], mail_states()[3], mail_states()[4]}) {
+    list.push_back({"send to 70", state.name, shape_for(10),
+                    [=](World& world) {
+                      make_receivers(world, 10);
+                      for (std::size_t i = 2; i < world.members().size(); ++i) {
+                        for (int ring = 0; ring < 6; ++ring) (void)world.subscribe(world.members()[i], {.own_ring = true});
+                      }
+                      state.make(world);
+                      RIPSTOP_CHECK(victim(world).take_loan());
+                    },
+                    send_loan, 1, 0});
+  }
+  for (const uint32_t receiver_count : {1u, 5u}) {
+    for (const State& state : mail_states()) {
+      list.push_back({"send of 3 segments to " + std::to_string(receiver_count), state.name, shape_for(receiver_count),
+                      [=](World& world) {
+                        make_receivers(world, receiver_count);
+                        state.make(world);
+                        RIPSTOP_CHECK(victim(world).take_loan());
+                        victim(world).take_further(2);
+                      },
+                      send_loan, 1, 0});
+    }
+  }
+  Shape small = shape_for(20);
+  small.slabs = 2;
+  list.push_back({"send to 20", "no chunk for the receivers' names", small,
+                  [](World& world) {
+                    make_receivers(world, 20);
+                    RIPSTOP_CHECK(victim(world).take_loan());
+                    victim(world).take_further(15);
+                    victim(world).further.clear();  // Out on loan, and no part of the message.
+                  },
+                  send_loan, 0, 0});
+}
+
+void add_evictions(Scenarios& list) {
+  const SubscriberOptions drop_oldest{.overflow = Overflow::DropOldest};
+  for (const uint32_t receiver_count : {1u, 3u}) {
+    for (const State& state : mail_states()) {
+      if (state.name == "hints lag") continue;  // Of lanes.
+      list.push_back({"send with drop-oldest to " + std::to_string(receiver_count), state.name, shape_for(receiver_count),
+                      [=](World& world) {
+                        make_receivers(world, receiver_count, drop_oldest);
+                        state.make(world);
+                      },
+                      send, 1, 0});
+    }
+  }
+  list.push_back({"send with drop-oldest to 1", "another evictor was killed before the bit", shape_for(1),
+                  [=](World& world) {
+                    make_receivers(world, 1, drop_oldest);
+                    fill(world, kCapacity);
+                    Subscription& subscription = world.members()[2].subscriptions.front();
+                    ring::MpmcRing ring = world.map().queue(subscription.ring_id)->ring;
+                    const uint64_t oldest = ring.head_hint().load();
+                    ring::SlotView slot = ring.read(oldest);
+                    RIPSTOP_CHECK(ring.take(oldest, slot, layout::kOwnerDropped));
+                    subscription.expected.pop_front();
+                  },
+                  send, 1, 0});
+  for (const State& state : {mail_states()[3], mail_states()[1]}) {
+    list.push_back({"send with every policy", state.name, shape_for(4),
+                    [=](World& world) {
+                      make_receivers(world, 0);
+                      for (const Overflow overflow : {Overflow::DropNewest, Overflow::DropOldest, Overflow::Fail, Overflow::Block}) {
+                        (void)world.subscribe(world.attach("receiver" + std::to_string(static_cast<int>(overflow))), {.overflow = overflow});
+                      }
+                      state.make(world);
+                    },
+                    send, 1, 0});
+  }
+}
+
+}  // namespace
+
+void add_sends(Scenarios& list) {
+  add_sends_to_inboxes(list);
+  add_evictions(list);
+}
+
+}  // namespace ripstop::proof

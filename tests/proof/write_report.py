@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Writes tests/PROOF.md from the lines of figures that the suites ended with, and prints the claim.
+
+write_report.py LOG_FOLDER PROOF.md --short|--long PROGRAM [SUITE...]     a row that was not run stays."""
+
+import os
+import re
+import subprocess
+import sys
+
+WORDS = {
+    "K1": "an operation is stopped at each of its instructions; recovery runs on a copy of the memory",
+    "K2": "the same with SIGKILL; the memory must equal the copy",
+}
+COLUMNS = ["points", "lost", "doubled", "leaked", "blocked", "wrong", "seconds"]
+HEAD = """# What is shown to hold
+
+`tools/proof` builds and runs every suite and writes this file. A row is one suite's last run.
+
+- points: kill points, each one instruction of an operation that was begun in a given state.
+- lost, doubled, leaked, blocked: see the oracle, `tests/proof/judge.cc`. wrong: anything else, crashes included.
+- A point at which the memory is as it was one instruction before is judged with that one.
+
+| suite | what | points | lost | doubled | leaked | blocked | wrong | seconds | of which | command |
+|---|---|---|---|---|---|---|---|---|---|---|
+"""
+OURS = re.compile(r"^(ripstop::)(detail|memory|ring|control|base|layout)?")
+NOT_OURS = re.compile(r"ripstop::(proof|supervisor)|std::|typeinfo|\.part|\[clone")
+
+
+def row_of(log, name, mode):
+    with open(log, encoding="utf-8") as lines:
+        line = lines.read().strip().split("\n")[-1]
+    if line.startswith(name + " SKIP "):
+        return f"| {name} | {WORDS.get(name, '')} | not run: {line[len(name) + 6:]} |" + " |" * 8
+    if not line.startswith(name + " points="):
+        return f"| {name} | {WORDS.get(name, '')} | FAILED, no figures |" + " |" * 8
+    what = line.split(" what=", 1)[1] if " what=" in line else ""
+    figures = dict(word.split("=", 1) for word in line.split(" what=", 1)[0].split()[1:])
+    cells = [f"{int(figures[c]):,}" if c != "seconds" else figures[c] for c in COLUMNS]
+    return f"| {name} | {WORDS.get(name, '')} | " + " | ".join(cells) + f" | {what} | `tools/proof {mode} {name}` |"
+
+
+def functions(program, visited_file):
+    """(name, instructions stopped at, instructions there are) of each function of ours that was stopped in."""
+    with open(visited_file, encoding="utf-8") as lines:
+        visited = {int(line, 16) for line in lines if line.strip()}
+    text = subprocess.run(["objdump", "-d", "-C", "--no-show-raw-insn", program], capture_output=True, text=True, check=True).stdout
+    found = []
+    name, stopped, total = None, 0, 0
+    for line in text.split("\n") + ["0 <end>:"]:
+        if line.endswith(">:"):
+            if name is not None and stopped > 0:
+                found.append((name, stopped, total))
+            name, stopped, total = line.split("<", 1)[1][:-2], 0, 0
+            if not OURS.match(name) or NOT_OURS.search(name.split("(", 1)[0]):
+                name = None
+        elif name is not None and ":\t" in line:
+            words = line.split(":\t", 1)[1].split()
+            if not words or words[0] in ("nop", "nopw", "nopl", "xchg", "int3", "data16", "cs"):
+                continue  # Padding between functions and before loops.
+            total += 1
+            stopped += int(line.split(":", 1)[0], 16) in visited
+    return sorted(set(found), key=lambda f: (-(f[1] / f[2]), f[0]))
+
+
+def function_section(program, visited_file):
+    found = functions(program, visited_file)
+    whole = [f for f in found if f[1] == f[2]]
+    text = "\n## Functions whose every instruction was a kill point in K1\n\n"
+    text += "As the compiler made them: what it inlined is in its callers.\n\n"
+    text += "".join(f"- `{name}` ({total})\n" for name, _, total in whole)
+    text += "\n## Functions that were killed in, but not at every instruction\n\n"
+    text += "What is missing is ways that no scenario takes: errors, races that were lost, damage.\n\n"
+    text += "".join(f"- `{name}` ({stopped} of {total})\n" for name, stopped, total in found if stopped != total)
+    return text
+
+
+def main(log_folder, report, mode, program, chosen):
+    old_rows, old_functions = {}, ""
+    if os.path.exists(report):
+        with open(report, encoding="utf-8") as text:
+            old = text.read()
+        old_rows = {m.group(1): m.group(0) for m in re.finditer(r"^\| ([A-Z]\d+) \|.*$", old, re.M)}
+        if "\n## Functions" in old:
+            old_functions = old[old.index("\n## Functions"):]
+    rows = dict(old_rows)
+    for file in sorted(os.listdir(log_folder)):
+        name = file[:-4]
+        if file.endswith(".log") and (not chosen or name in chosen):
+            rows[name] = row_of(os.path.join(log_folder, file), name, mode)
+    points = faults = 0
+    for row in rows.values():
+        cells = [cell.strip().replace(",", "") for cell in row.split("|")[3:9]]
+        if not cells[0].isdigit():
+            continue
+        points += int(cells[0])
+        faults += sum(int(cell) for cell in cells[1:])
+    verdict = "0 lost, 0 doubled, 0 leaked, 0 blocked" if faults == 0 else f"{faults} FAULTS"
+    claim = f"{points:,} kill points: {verdict}."
+    visited = os.path.join(log_folder, "K1.visited")
+    if (not chosen or "K1" in chosen) and os.path.exists(visited):
+        old_functions = function_section(program, visited)
+    with open(report, "w", encoding="utf-8") as out:
+        out.write(HEAD + "\n".join(rows[name] for name in sorted(rows)) + f"\n\n**{claim}**\n" + old_functions)
+    print(claim)
+    return 0 if faults == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4], sys.argv[5:]))
