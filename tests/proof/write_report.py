@@ -11,6 +11,7 @@ import sys
 WORDS = {
     "K1": "an operation is stopped at each of its instructions; recovery runs on a copy of the memory",
     "K2": "the same with SIGKILL; the memory must equal the copy",
+    "C1": "twelve real processes and the supervisor killed, stopped and restarted at random; a ledger outside",
 }
 COLUMNS = ["points", "lost", "doubled", "leaked", "blocked", "wrong", "seconds"]
 HEAD = """# What is shown to hold

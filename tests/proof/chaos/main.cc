@@ -23,7 +23,9 @@ int main(int argc, char** argv) {
       return *argv[i] != 0 && *end == 0;
     };
     bool understood = true;
-    if (word == "--seconds") understood = number(options.seconds);
+    if (word == "--short") understood = true;  // What it does without options.
+    else if (word == "--long") options.seconds = 600;
+    else if (word == "--seconds") understood = number(options.seconds);
     else if (word == "--kills") understood = number(options.kill_count);
     else if (word == "--seed") understood = number(options.seed);
     else if (word == "--pause-ms") understood = number(options.kill_pause_ms);

@@ -166,6 +166,13 @@ void Soak::report() {
   if (count(Fault::Phantom) != 0) std::printf(", %" PRIu64 " phantom", count(Fault::Phantom));
   if (count(Fault::Broken) != 0) std::printf(", %" PRIu64 " broken", count(Fault::Broken));
   std::printf("; seed %" PRIu64 "\n", options_.seed);
+  // The line that tools/proof reads.
+  const uint64_t wrong = count(Fault::Torn) + count(Fault::Order) + count(Fault::Phantom) + count(Fault::Broken);
+  std::printf("C1 points=%" PRIu64 " lost=%" PRIu64 " doubled=%" PRIu64 " leaked=%" PRIu64 " blocked=%" PRIu64 " wrong=%" PRIu64
+              " seconds=%" PRIu64 " what=points are kills: %" PRIu64 " of supervisors; %" PRIu64 " stops, %" PRIu64
+              " messages, seed %" PRIu64 "\n",
+              kills(), count(Fault::Lost), count(Fault::Doubled), count(Fault::Leaked), count(Fault::Blocked), wrong,
+              options_.seconds, supervisor_kills_, troupe_.stop_count, figures.sent, options_.seed);
 }
 
 }  // namespace chaos
