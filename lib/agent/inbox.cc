@@ -10,6 +10,7 @@
 
 #include "agent/agent_core.h"
 #include "agent/subscriber_core.h"
+#include "base/counter.h"
 #include "layout/histogram.h"
 #include "memory/evict.h"
 #include "memory/holders.h"
@@ -17,19 +18,8 @@
 
 namespace ripstop::detail {
 
-namespace {
-
-// Only the receiving thread writes these; others read them for a person.
-void count_up(std::atomic<uint64_t>& counter, uint64_t amount) noexcept {
-  // Relaxed: a counter with one writer.
-  counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
-}
-
-const layout::ChunkHeader& header_of(const std::byte* data) noexcept {
-  return *reinterpret_cast<const layout::ChunkHeader*>(data - layout::kChunkHeaderBytes);
-}
-
-}  // namespace
+using base::count_up;
+using memory::header_of;
 
 Inbox::Inbox(AgentCore& agent, const control::FabricMap& map, layout::AgentBlock& block, uint64_t incarnation,
              Wait wait, const base::TscScale& clock)

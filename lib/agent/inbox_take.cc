@@ -6,22 +6,16 @@
 #include "agent/inbox.h"
 #include "agent/subscriber_core.h"
 #include "base/cache_line.h"
+#include "base/counter.h"
 #include "memory/evict.h"
 #include "memory/holders.h"
 
 namespace ripstop::detail {
 
+using base::count_up;
+using memory::header_of;
+
 namespace {
-
-// Only the receiving thread writes these; others read them for a person.
-void count_up(std::atomic<uint64_t>& counter, uint64_t amount) noexcept {
-  // Relaxed: a counter with one writer.
-  counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
-}
-
-const layout::ChunkHeader& header_of(const std::byte* data) noexcept {
-  return *reinterpret_cast<const layout::ChunkHeader*>(data - layout::kChunkHeaderBytes);
-}
 
 // A receiver that found something so many times in a row is behind: what it takes next is there already.
 // About as many messages as are taken while a line comes from another core.

@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include "agent/agent_core.h"
+#include "base/counter.h"
 #include "memory/evict.h"
 #include "ring/doorbell.h"
 #include "ring/space.h"
@@ -291,18 +292,14 @@ void PublisherCore::push(const Target& target, const Delivery& delivery, std::si
 }
 
 void PublisherCore::count(const Sent& sent, uint32_t payload_bytes, uint64_t time_ns) noexcept {
-  // Relaxed: counters of ours, read by whoever looks.
-  const auto add = [](std::atomic<uint64_t>& counter, uint64_t amount) {
-    counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
-  };
   if (sent.receiver_count > 0) {
-    add(row_->message_count, 1);
-    add(row_->byte_count, payload_bytes);
-    add(row_->delivery_count, sent.receiver_count);
+    base::count_up(row_->message_count, 1);
+    base::count_up(row_->byte_count, payload_bytes);
+    base::count_up(row_->delivery_count, sent.receiver_count);
   }
-  if (sent.full_count > 0) add(row_->full_count, sent.full_count);
-  if (sent.outcome == SendOutcome::NoReceiver) add(row_->none_count, 1);
-  row_->last_time_ns.store(time_ns, std::memory_order_relaxed);
+  if (sent.full_count > 0) base::count_up(row_->full_count, sent.full_count);
+  if (sent.outcome == SendOutcome::NoReceiver) base::count_up(row_->none_count, 1);
+  row_->last_time_ns.store(time_ns, std::memory_order_relaxed);  // Relaxed: for whoever looks.
 }
 
 Sent PublisherCore::give_up(const memory::Loaned& root, Links& links, Sent sent, SendOutcome outcome,

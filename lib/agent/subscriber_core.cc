@@ -1,6 +1,7 @@
 #include "agent/subscriber_core.h"
 
 #include "agent/agent_core.h"
+#include "base/counter.h"
 
 namespace ripstop::detail {
 
@@ -26,17 +27,14 @@ SubscriberCore::~SubscriberCore() {
 }
 
 void SubscriberCore::count(const layout::ChunkHeader& header, uint64_t time_ns) noexcept {
-  // Relaxed: counters with one writer, but for dropped_count, which is not ours.
-  const auto add = [](std::atomic<uint64_t>& counter, uint64_t amount) {
-    counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
-  };
-  add(row->message_count, 1);
-  add(row->byte_count, header.payload_bytes);
+  using base::count_up;  // All but dropped_count, which is not ours alone.
+  count_up(row->message_count, 1);
+  count_up(row->byte_count, header.payload_bytes);
   const uint64_t publisher = (uint64_t{header.source} << 8) | header.publisher_row;
   const SequenceWindow::Verdict verdict = sequences.see(publisher + 1, header.sequence);
-  if (verdict.lost_change != 0) add(row->lost_count, static_cast<uint64_t>(verdict.lost_change));
-  if (verdict.duplicate) add(row->duplicate_count, 1);
-  row->last_time_ns.store(time_ns, std::memory_order_relaxed);
+  if (verdict.lost_change != 0) count_up(row->lost_count, static_cast<uint64_t>(verdict.lost_change));
+  if (verdict.duplicate) count_up(row->duplicate_count, 1);
+  row->last_time_ns.store(time_ns, std::memory_order_relaxed);  // Relaxed: for whoever looks.
 }
 
 }  // namespace ripstop::detail

@@ -101,6 +101,9 @@ void abort_message(const ChunkMap& map, layout::ChunkHeader& root, uint64_t gene
 inline std::byte* payload(layout::ChunkHeader& header) noexcept {
   return reinterpret_cast<std::byte*>(&header) + layout::kChunkHeaderBytes;
 }
+inline const layout::ChunkHeader& header_of(const std::byte* payload) noexcept {
+  return *reinterpret_cast<const layout::ChunkHeader*>(payload - layout::kChunkHeaderBytes);
+}
 inline layout::ReceiverNames& receiver_names(layout::ChunkHeader& header) noexcept {
   return *reinterpret_cast<layout::ReceiverNames*>(payload(header));
 }
