@@ -23,21 +23,37 @@ std::size_t direct_lanes(const std::string& agent) {
 // More than a publisher sends before it opens a direct lane.
 constexpr uint64_t kHot = 400;
 
-class DirectLanes : public Messaging {
- protected:
-  // Sends `number`, `number` + 1, ... one at a time, each taken at once. Returns the next number.
-  static uint64_t warm_up(Publisher<Bytes>& publisher, std::vector<Subscriber<Bytes>*> subscribers, uint64_t number = 1,
-                          uint64_t count = kHot) {
-    for (const uint64_t end = number + count; number < end; ++number) {
-      EXPECT_TRUE(send_number(publisher, number));
-      for (Subscriber<Bytes>* subscriber : subscribers) {
-        auto message = subscriber->take();
-        EXPECT_TRUE(message) << number;
-        EXPECT_EQ(message ? number_of(message->bytes()) : 0, number);
-      }
+class DirectLanes : public Messaging {};
+
+// Sends `number`, `number` + 1, ... one at a time, each taken at once. Returns the next number.
+uint64_t warm_up(Publisher<Bytes>& publisher, std::vector<Subscriber<Bytes>*> subscribers, uint64_t number = 1,
+                 uint64_t count = kHot) {
+  for (const uint64_t end = number + count; number < end; ++number) {
+    EXPECT_TRUE(send_number(publisher, number));
+    for (Subscriber<Bytes>* subscriber : subscribers) {
+      auto message = subscriber->take();
+      EXPECT_TRUE(message) << number;
+      EXPECT_EQ(message ? number_of(message->bytes()) : 0, number);
     }
-    return number;
   }
+  return number;
+}
+
+// NAME-sender and NAME-receiver with a direct lane on direct.NAME; `next` is the number to send next.
+struct HotPair {
+  explicit HotPair(const std::string& name)
+      : sender(attach(name + "-sender")),
+        receiver(attach(name + "-receiver")),
+        subscriber(must(receiver.subscriber("direct." + name))),
+        publisher(must(sender.publisher("direct." + name))),
+        next(warm_up(publisher, {&subscriber})) {
+    EXPECT_EQ(direct_lanes(name + "-receiver"), 1u);
+  }
+  Agent sender;
+  Agent receiver;
+  Subscriber<Bytes> subscriber;
+  Publisher<Bytes> publisher;
+  uint64_t next;
 };
 
 TEST_F(DirectLanes, AHotPairGetsOneAndItEndsWithThePublisher) {
@@ -70,12 +86,8 @@ TEST_F(DirectLanes, AReceiverThatTakesNothingGetsNone) {
 // The order holds whichever way each message goes: what is too large for the lane, or comes when it is
 // full or its next chunk is held, goes through the inbox.
 TEST_F(DirectLanes, OrderHoldsOverBothWays) {
-  Agent sender = attach("order-sender");
-  Agent receiver = attach("order-receiver");
-  auto subscriber = must(receiver.subscriber("direct.order"));
-  auto publisher = must(sender.publisher("direct.order"));
-  uint64_t next = warm_up(publisher, {&subscriber});
-  ASSERT_EQ(direct_lanes("order-receiver"), 1u);
+  HotPair pair("order");
+  auto& [sender, receiver, subscriber, publisher, next] = pair;
   unsigned random = 7;
   std::vector<Message<Bytes>> kept;
   for (int round = 0; round < 300; ++round) {
@@ -135,12 +147,8 @@ TEST_F(DirectLanes, AFullInboxGoesFirstThoughMessagesInHandMakeWay) {
 }
 
 TEST_F(DirectLanes, LoansMayBeSentOutOfTheirOrderOrDropped) {
-  Agent sender = attach("loan-sender");
-  Agent receiver = attach("loan-receiver");
-  auto subscriber = must(receiver.subscriber("direct.loans"));
-  auto publisher = must(sender.publisher("direct.loans"));
-  const uint64_t next = warm_up(publisher, {&subscriber});
-  ASSERT_EQ(direct_lanes("loan-receiver"), 1u);
+  HotPair pair("loan");
+  auto& [sender, receiver, subscriber, publisher, next] = pair;
   const auto loan_of = [&](uint64_t number) {
     auto loan = must(publisher.loan(8));
     std::memcpy(loan.bytes().data(), &number, 8);
@@ -302,12 +310,8 @@ TEST_F(DirectLanes, ABusyOneLeavesOthersTheirTurn) {
 }
 
 TEST_F(DirectLanes, APriorityOvertakesIt) {
-  Agent sender = attach("prio-sender");
-  Agent receiver = attach("prio-receiver");
-  auto subscriber = must(receiver.subscriber("direct.prio"));
-  auto publisher = must(sender.publisher("direct.prio"));
-  const uint64_t next = warm_up(publisher, {&subscriber});
-  ASSERT_EQ(direct_lanes("prio-receiver"), 1u);
+  HotPair pair("prio");
+  auto& [sender, receiver, subscriber, publisher, next] = pair;
   SendOptions critical;
   critical.priority = Priority::Critical;
   SendOptions background;
@@ -430,12 +434,8 @@ TEST_F(DirectLanes, ASleeperIsWoken) {
 }
 
 TEST_F(DirectLanes, FdTellsOfThem) {
-  Agent sender = attach("fd-sender");
-  Agent receiver = attach("fd-receiver");
-  auto subscriber = must(receiver.subscriber("direct.fd"));
-  auto publisher = must(sender.publisher("direct.fd"));
-  uint64_t next = warm_up(publisher, {&subscriber});
-  ASSERT_EQ(direct_lanes("fd-receiver"), 1u);
+  HotPair pair("fd");
+  auto& [sender, receiver, subscriber, publisher, next] = pair;
   const int fd = must(receiver.fd());
   for (int round = 0; round < 200; ++round, ++next) {
     if (round % 3 == 0) std::this_thread::sleep_for(1ms);
@@ -449,12 +449,8 @@ TEST_F(DirectLanes, FdTellsOfThem) {
 
 // The supervisor dies; the lane goes on without it.
 TEST_F(DirectLanes, TheSupervisorsDeathDoesNotTouchThem) {
-  Agent sender = attach("alone-sender");
-  Agent receiver = attach("alone-receiver");
-  auto subscriber = must(receiver.subscriber("direct.alone"));
-  auto publisher = must(sender.publisher("direct.alone"));
-  const uint64_t next = warm_up(publisher, {&subscriber});
-  ASSERT_EQ(direct_lanes("alone-receiver"), 1u);
+  HotPair pair("alone");
+  auto& [sender, receiver, subscriber, publisher, next] = pair;
   fabric()->kill_supervisor();
   warm_up(publisher, {&subscriber}, next, 1000);
   fabric().reset();
