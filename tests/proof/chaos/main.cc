@@ -3,7 +3,7 @@
 // fabric's (ledger.h, oracle.h). The last line says what was found; the exit status is 1 if anything was.
 //
 //   chaos                          a minute
-//   chaos --seconds 600            the long form; --kills N ends it earlier, after N kills
+//   chaos --long                   ten minutes; --kills N ends it earlier, after N kills
 //   chaos --seed 7                 decides as the last run with that seed did (soak.cc)
 #include <cstdio>
 #include <cstdlib>
@@ -34,8 +34,8 @@ int main(int argc, char** argv) {
     else understood = false;
     if (understood) continue;
     std::fprintf(stderr,
-                 "chaos [--seconds N] [--kills N] [--seed S] [--pause-ms MEAN] [--quiet-seconds N] [--verbose]\n"
-                 "  kills, stops and restarts everything for N seconds (60), or until it has killed N times\n");
+                 "chaos [--short | --long] [--seconds N] [--kills N] [--seed S] [--pause-ms MEAN] [--quiet-seconds N] [--verbose]\n"
+                 "  kills, stops and restarts everything for N seconds (60; --long: 600), or until it has killed N times\n");
     return 2;
   }
   chaos::Supervisor supervisor;
