@@ -68,11 +68,36 @@ std::string_view to_string(TakeOutcome outcome) noexcept {
   return "unknown";
 }
 
+namespace {
+
+// What to do about it.
+std::string_view advice(const Sent& sent) noexcept {
+  switch (sent.outcome) {
+    case SendOutcome::Delivered: return "";
+    case SendOutcome::NoReceiver: return "start a subscriber, or look who there is: shmctl topics";
+    case SendOutcome::Partial:
+    case SendOutcome::Full:
+      if (sent.full_count == 0) return "a receiver ended meanwhile: send again";
+      return "see who is behind: shmctl agents; or allow more time (SendOptions::timeout)";
+    case SendOutcome::Gone: return "the receivers ended meanwhile: send again";
+    case SendOutcome::Expired: return "its deadline was over: set a later one (SendOptions::deadline_ns)";
+    case SendOutcome::Corrupt: return "see what was scribbled on: shmctl status; then restart the fabric";
+    case SendOutcome::Forked: return "attach an agent in the child";
+    case SendOutcome::PoolEmpty: return "see who holds the chunks: shmctl segments";
+    case SendOutcome::Detached: return "attach again";
+  }
+  return "";
+}
+
+}  // namespace
+
 int explain(const Sent& sent) {
   if (sent) return 0;
   const std::string_view outcome = to_string(sent.outcome);
-  std::fprintf(stderr, "not sent to all: %.*s (%u reached, %u full, %u gone)\n", static_cast<int>(outcome.size()),
-               outcome.data(), sent.receiver_count, sent.full_count, sent.gone_count);
+  const std::string_view what_to_do = advice(sent);
+  std::fprintf(stderr, "not sent to all: %.*s (%u reached, %u full, %u gone); %.*s\n", static_cast<int>(outcome.size()),
+               outcome.data(), sent.receiver_count, sent.full_count, sent.gone_count,
+               static_cast<int>(what_to_do.size()), what_to_do.data());
   return 1;
 }
 

@@ -21,6 +21,11 @@ TEST_F(Messaging, AFullLaneHoldsABlockedPublisherForItsTimeAndLosesNothing) {
   EXPECT_EQ(sent.full_count, 1u);
   EXPECT_EQ(sent.receiver_count, 0u);
   EXPECT_EQ(sent.sequence, 0u);
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(explain(sent), 1);
+  const std::string explained = testing::internal::GetCapturedStderr();
+  EXPECT_NE(explained.find("0 reached, 1 full"), std::string::npos) << explained;
+  EXPECT_NE(explained.find("SendOptions::timeout"), std::string::npos) << explained;
   EXPECT_GE(waited, 99ms);
   EXPECT_LT(waited, 3s);
   SendOptions urgent = no_waiting();
