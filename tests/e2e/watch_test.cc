@@ -3,12 +3,10 @@
 // wake the receiver: without the supervisor's tick it would sleep until its timeout.
 #include <sys/wait.h>
 
-#include <fstream>
-#include <sstream>
-
 #include "agent/agent_core.h"
 #include "agent/publisher_core.h"
 #include "agent/subscriber_core.h"
+#include "process_facts.h"
 #include "public/real_fabric.h"
 
 namespace ripstop::test {
@@ -57,16 +55,6 @@ class Watched : public OnRealFabric {
     return (core.view().superblock().watch.load() & layout::kWatchStopped) != 0;
   }
   static pid_t supervisor() { return static_cast<pid_t>(must(Inspector::open()).fabric().supervisor.pid); }
-  static long wakeups(pid_t pid) {
-    std::ifstream status("/proc/" + std::to_string(pid) + "/status");
-    std::string word;
-    while (status >> word) {
-      if (word != "voluntary_ctxt_switches:") continue;
-      status >> word;
-      return std::stol(word);
-    }
-    return -1;
-  }
 
   void receives_from_a_stopped_publisher(Leave leave) {
     Child child([leave](const Link& link) { return stopped_publisher(link, leave); });
@@ -131,10 +119,10 @@ TEST_F(Watched, WhenMessagesCeaseItStandsStillAndNobodyWakes) {
     return is_stopped(*sender) && sender->view().superblock().watch.load() != stood_still;
   }));
   std::this_thread::sleep_for(50ms);
-  const long supervisor_before = wakeups(pid);
+  const long supervisor_before = voluntary_switches(pid);
   const uint64_t sleeps_before = receiver->block().counters.sleep_count.load();
   std::this_thread::sleep_for(2s);
-  EXPECT_EQ(wakeups(pid), supervisor_before);
+  EXPECT_EQ(voluntary_switches(pid), supervisor_before);
   EXPECT_EQ(receiver->block().counters.sleep_count.load(), sleeps_before);
   ASSERT_TRUE(send());
   asleep.join();
