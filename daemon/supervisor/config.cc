@@ -31,7 +31,7 @@ struct Lane {
 };
 
 using Field = std::variant<uint64_t Config::*, bool Config::*, std::string Config::*, LogLevel Config::*,
-                           Hugepages Config::*, Numa Config::*, std::vector<uint64_t> Config::*,
+                           Hugepages Config::*, Numa Config::*, OnDeath Config::*, std::vector<uint64_t> Config::*,
                            std::vector<ChunkClass> Config::*, Lane>;
 
 struct Key {
@@ -81,6 +81,14 @@ const Key kKeys[] = {
      "Memory for them, divided among the nodes."},
     {"route_arena_bytes", &Config::route_arena_bytes, R"("1MiB")", "bytes", 64 * kKiB, kGiB, nullptr,
      "Memory for routes: who receives which topic."},
+    {"successor_grace_ms", &Config::successor_grace_ms, "5000", "ms", 0, 3'600'000, nullptr,
+     "How long an agent's messages, and its publishers' sequences, wait for another of its name. 0: for none."},
+    {"on_death", &Config::on_death, R"("dead_letter")", "", 0, 0, "dead_letter release",
+     "What becomes of messages that a dead agent had not handled and no successor took."},
+    {"dead_letters", &Config::dead_letters, "1024", "messages", 0, kMiB, nullptr,
+     "Kept at the same time, those that wait for a successor too; beyond that the oldest is released."},
+    {"dead_letter_share", &Config::dead_letter_share, "25", "%", 1, 100, nullptr,
+     "Of a class's chunks, at most, may be kept so."},
     {"slab_bytes", &Config::slab_bytes, R"("512KiB")", "bytes", 4 * kKiB, 2 * kMiB, nullptr,
      "A slab belongs to one agent at a time: this much of a class, but 1 to 64 chunks."},
     {"lanes.critical", Lane{0}, "32", "slots", kLaneSlotsMin, kLaneSlotsMax, nullptr,
@@ -232,6 +240,7 @@ struct Assign {
   Trouble operator()(LogLevel Config::*field) const { return choice(config.*field); }
   Trouble operator()(Hugepages Config::*field) const { return choice(config.*field); }
   Trouble operator()(Numa Config::*field) const { return choice(config.*field); }
+  Trouble operator()(OnDeath Config::*field) const { return choice(config.*field); }
   Trouble operator()(std::vector<uint64_t> Config::*field) const {
     std::vector<uint64_t> numbers;
     const bool is_list = value.is_array();
@@ -286,6 +295,7 @@ struct Show {
   Json operator()(LogLevel Config::*field) const { return choices_of(key)[static_cast<std::size_t>(config.*field)]; }
   Json operator()(Hugepages Config::*field) const { return choices_of(key)[static_cast<std::size_t>(config.*field)]; }
   Json operator()(Numa Config::*field) const { return choices_of(key)[static_cast<std::size_t>(config.*field)]; }
+  Json operator()(OnDeath Config::*field) const { return choices_of(key)[static_cast<std::size_t>(config.*field)]; }
   Json operator()(std::vector<uint64_t> Config::*field) const { return config.*field; }
   Json operator()(Lane lane) const { return config.lanes[lane.index]; }
   Json operator()(std::vector<ChunkClass> Config::*field) const {

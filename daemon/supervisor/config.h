@@ -16,6 +16,8 @@ namespace ripstop::supervisor {
 
 enum class Hugepages : uint8_t { Off, Try, Require };
 enum class Numa : uint8_t { Auto, Off };
+// What becomes of a message that a dead agent had not handled, and that no successor took.
+enum class OnDeath : uint8_t { DeadLetter, Release };
 
 // Chunks of one size, in the whole fabric; divided among the nodes.
 struct ChunkClass {
@@ -43,6 +45,10 @@ struct Config {
   uint64_t ring_arena_bytes = 0;
   uint64_t route_arena_bytes = 0;
   uint64_t slab_bytes = 0;
+  OnDeath on_death = OnDeath::DeadLetter;
+  uint64_t successor_grace_ms = 0;
+  uint64_t dead_letters = 0;
+  uint64_t dead_letter_share = 0;  // Per cent.
   std::array<uint64_t, layout::kLaneCount> lanes{};  // Slots, critical first.
   std::vector<ChunkClass> classes;                   // Ascending by payload.
 };

@@ -67,6 +67,7 @@ void plan_control(Geometry& plan) {
   plan.buckets_offset = cursor.take(uint64_t{plan.topic_bucket_count} * sizeof(layout::TopicBucket));
   plan.subscriptions_offset = cursor.take(uint64_t{plan.subscription_capacity} * sizeof(layout::SubscriptionEntry));
   plan.rings_offset = cursor.take(uint64_t{plan.ring_capacity} * sizeof(layout::RingEntry));
+  plan.letters_offset = cursor.take(uint64_t{plan.letter_capacity} * sizeof(layout::LetterEntry));
   for (NodePlan& node : plan.nodes) {
     node.geometry.slab_table_offset = cursor.take(node.slabs.size() * sizeof(layout::SlabEntry));
   }
@@ -98,6 +99,7 @@ Result<Geometry> plan_geometry(const Config& config, std::span<const topology::N
   // Subscription 0 and ring 0 mean: none.
   plan.subscription_capacity = static_cast<uint32_t>(config.subscriptions) + 1;
   plan.ring_capacity = static_cast<uint32_t>(config.rings) + 1;
+  plan.letter_capacity = static_cast<uint32_t>(config.dead_letters);
   plan.routes_bytes = round_up(config.route_arena_bytes, layout::kRouteUnitBytes);
   for (const ChunkClass& each : config.classes) {
     plan.classes.push_back(plan_class(each, config.slab_bytes, nodes.size()));

@@ -35,6 +35,8 @@ struct Geometry {
   uint64_t rings_offset = 0;
   uint64_t routes_offset = 0;
   uint64_t routes_bytes = 0;
+  uint32_t letter_capacity = 0;
+  uint64_t letters_offset = 0;
   uint64_t control_bytes = 0;
 
   uint64_t total_bytes() const noexcept;

@@ -53,13 +53,48 @@ uint32_t unit_count_of(std::size_t receiver_count) noexcept {
   return static_cast<uint32_t>((bytes + layout::kRouteUnitBytes - 1) / layout::kRouteUnitBytes);
 }
 
+// What a publisher's row says of its topic.
+struct RowSequence {
+  uint32_t row;
+  uint32_t topic_id;
+  uint64_t sequence;
+};
+
+std::vector<RowSequence> sequences_of(const layout::AgentBlock& block) {
+  std::vector<RowSequence> sequences;
+  for (uint32_t row = 0; row < layout::kPublisherRows; ++row) {
+    // Relaxed: whoever wrote them has ended.
+    const uint64_t sequence = block.publishers[row].sequence.load(std::memory_order_relaxed);
+    if (sequence != 0) sequences.push_back({row, block.publishers[row].topic_id.load(std::memory_order_relaxed), sequence});
+  }
+  return sequences;
+}
+
+void resume_rows(layout::AgentBlock& block, const std::vector<RowSequence>& sequences) noexcept {
+  for (const RowSequence& each : sequences) {
+    // Relaxed: the registry publishes the agent afterwards, with a release.
+    block.publishers[each.row].topic_id.store(each.topic_id, std::memory_order_relaxed);
+    block.publishers[each.row].sequence.store(each.sequence, std::memory_order_relaxed);
+  }
+}
+
+// For whom an agent's messages are kept. A detached one meant to go: nobody is waited for.
+control::Settlement::Estate estate_of(const layout::AgentEntry& entry, const control::LetterPolicy& policy) noexcept {
+  const bool died = entry.ended == layout::AgentEnd::Died;
+  control::Settlement::Estate estate;
+  estate.name = control::ControlView::text_of(entry.name, sizeof entry.name);
+  estate.reason = died ? layout::LetterReason::Died : layout::LetterReason::Detached;
+  estate.until_ns = died && policy.grace_ns != 0 ? entry.end_time_ns + policy.grace_ns : 0;
+  return estate;
+}
+
 Error out_of_bounds(const char* what) {
   return {Errc::Protocol, 0, std::string(what) + " is out of bounds", "the request was not made by this library", ""};
 }
 
 }  // namespace
 
-Registry::Registry(const SegmentManager& segments)
+Registry::Registry(const SegmentManager& segments, const control::LetterPolicy& letters)
     : segments_(segments),
       super_(segments.superblock()),
       agents_(table<layout::AgentEntry>(super_.agents_offset)),
@@ -69,7 +104,8 @@ Registry::Registry(const SegmentManager& segments)
       routes_(table<std::byte>(super_.routes_offset)),
       route_arena_(static_cast<uint32_t>(super_.routes_bytes / layout::kRouteUnitBytes)),
       rings_(segments),
-      settlement_(segments.map()),
+      letters_(segments.map(), super_, {table<layout::LetterEntry>(super_.letters_offset), super_.letter_capacity}, letters),
+      settlement_(segments.map(), &letters_),
       topic_subscriptions_(super_.topic_capacity),
       agent_subscriptions_(super_.agent_capacity) {
   take_over();
@@ -103,6 +139,9 @@ void Registry::take_over() {
                       (wanted.empty() || std::memcmp(receivers.data(), wanted.data(), wanted.size() * sizeof wanted[0]) == 0);
     if (!same) torn.push_back(id);
   }
+  // What waited for a subscription that was being made goes before its route.
+  letters_.finish();
+  hand_over_all();
   for (const uint32_t id : torn) publish_route(id);
   end_stray_queues();
   for (uint32_t id = 1; id < rings_.high(); ++id) {
@@ -181,20 +220,18 @@ Result<AgentPlace> Registry::attach(const AgentIdentity& identity, uint32_t node
   AgentPlace place;
   for (uint32_t step = 0; step < super_.node_count && place.id == 0; ++step) {
     place.node_index = (node_index + step) % super_.node_count;
-    const layout::NodeGeometry& node = super_.nodes[place.node_index];
-    for (uint32_t id = node.agent_first; id < node.agent_first + node.agent_count; ++id) {
-      if (agent_state(id) != AgentState::Free) continue;
-      place.id = id;
-      break;
-    }
+    place.id = free_place(place.node_index).value_or(0);
   }
   if (place.id == 0) {
     return Error{Errc::AgentsFull, 0, "the fabric has no room for another agent",
                  "all " + std::to_string(super_.agent_capacity - 1) + " places are taken",
                  "configure more \"agents\", or detach some:     shmctl agents"};
   }
+  const auto predecessor = find_predecessor(identity.name);
+  const std::vector<RowSequence> sequences = predecessor ? sequences_of(*segments_.map().block(*predecessor)) : std::vector<RowSequence>();
   place.incarnation = next_incarnation();
   settlement_.open_inbox(place.id, place.incarnation);
+  resume_rows(*segments_.map().block(place.id), sequences);
   layout::AgentEntry& entry = agents_[place.id];
   entry.pid = identity.pid;
   entry.uid = identity.uid;
@@ -203,6 +240,8 @@ Result<AgentPlace> Registry::attach(const AgentIdentity& identity, uint32_t node
   entry.attach_time_ns = base::monotonic_ns();
   entry.pidfd_inode = identity.pidfd_inode;
   entry.flags = identity.flags;
+  entry.ended = layout::AgentEnd::None;
+  entry.end_time_ns = 0;
   entry.ticket = identity.ticket;
   copy_text(entry.name, sizeof entry.name, identity.name);
   copy_text(entry.program, sizeof entry.program, identity.program);
@@ -211,6 +250,8 @@ Result<AgentPlace> Registry::attach(const AgentIdentity& identity, uint32_t node
   if (place.id >= super_.agent_high.load(std::memory_order_relaxed)) {
     super_.agent_high.store(place.id + 1, std::memory_order_release);  // R(directory)
   }
+  if (predecessor && *predecessor != place.id) agents_[*predecessor].end_time_ns = 0;  // Its place is as good as any.
+  letters_.wait_for(identity.name, base::monotonic_ns() + letters_.policy().grace_ns);
   add_one(super_.attach_count);
   return place;
 }
@@ -219,6 +260,10 @@ void Registry::settle(uint32_t agent_id, bool died) {
   layout::AgentEntry& entry = agents_[agent_id];
   const uint64_t incarnation = agent_incarnation(agent_id);
   const bool first_time = agent_state(agent_id) == AgentState::Live;
+  if (first_time) {
+    entry.ended = died ? layout::AgentEnd::Died : layout::AgentEnd::Detached;
+    entry.end_time_ns = base::monotonic_ns();
+  }
   entry.word.store(layout::make_agent_word(incarnation, AgentState::Dead), std::memory_order_release);  // R(directory)
   if (first_time) add_one(died ? super_.death_count : super_.detach_count);
 
@@ -229,7 +274,7 @@ void Registry::settle(uint32_t agent_id, bool died) {
   for (const uint32_t topic_id : topic_ids) publish_route(topic_id);
 
   const std::vector<uint32_t> queues = queues_of(agent_id, incarnation);
-  count(settlement_.settle(agent_id, incarnation, queues));
+  count(settlement_.settle(agent_id, incarnation, queues, estate_of(entry, letters_.policy())));
   for (const uint32_t id : queues) free_ring(id);
   for (uint32_t id = 1; id < rings_.high(); ++id) {
     const layout::RingEntry& ring = rings_.entry(id);
@@ -241,6 +286,7 @@ void Registry::settle(uint32_t agent_id, bool died) {
   }
   for (const uint32_t id : std::vector<uint32_t>(agent_subscriptions_[agent_id])) free_subscription(id);
   entry.word.store(layout::make_agent_word(incarnation, AgentState::Free), std::memory_order_release);  // R(directory)
+  hand_over_all();  // What it still had to push to one whose successor is there already.
 }
 
 std::vector<uint32_t> Registry::queues_of(uint32_t agent_id, uint64_t incarnation) const {
@@ -372,6 +418,7 @@ Result<control::SubscribeReply> Registry::subscribe(uint32_t agent_id, const con
     ring_id = *ring;
     layout::RingEntry& entry = rings_.entry(ring_id);
     entry.overflow = request.overflow;
+    entry.place = next_place(agent_id, *topic_id);
     entry.owner = agent_id;
     entry.owner_incarnation = incarnation;
     entry.producer = 0;
@@ -398,6 +445,7 @@ Result<control::SubscribeReply> Registry::subscribe(uint32_t agent_id, const con
   }
   topic_subscriptions_[*topic_id].push_back(id);
   agent_subscriptions_[agent_id].push_back(id);
+  hand_over(id);  // Before the route: what is published from then on lies behind.
   if (!publish_route(*topic_id)) {
     free_subscription(id);
     if (ring_id != 0) end_queue(ring_id);
@@ -439,6 +487,84 @@ void Registry::end_queue(uint32_t ring_id) {
 
 void Registry::free_ring(uint32_t ring_id) noexcept {
   rings_.publish(ring_id, rings_.incarnation(ring_id), kRingFree);
+}
+
+// --- dead letters -----------------------------------------------------------------------------------
+
+bool Registry::is_in_grace(const layout::AgentEntry& entry) const noexcept {
+  return entry.end_time_ns != 0 && entry.end_time_ns + letters_.policy().grace_ns > base::monotonic_ns();
+}
+
+std::optional<uint32_t> Registry::free_place(uint32_t node_index) const noexcept {
+  const layout::NodeGeometry& node = super_.nodes[node_index];
+  std::optional<uint32_t> longest;
+  for (uint32_t id = node.agent_first; id < node.agent_first + node.agent_count; ++id) {
+    if (agent_state(id) != AgentState::Free) continue;
+    if (!is_in_grace(agents_[id])) return id;
+    if (!longest || agents_[id].end_time_ns < agents_[*longest].end_time_ns) longest = id;
+  }
+  return longest;
+}
+
+std::optional<uint32_t> Registry::find_predecessor(std::string_view name) const noexcept {
+  std::optional<uint32_t> last;
+  const uint32_t high = segments_.view().agent_high();
+  for (uint32_t id = 1; id < high; ++id) {
+    const layout::AgentEntry& entry = agents_[id];
+    if (agent_state(id) != AgentState::Free || !is_in_grace(entry)) continue;
+    if (control::ControlView::text_of(entry.name, sizeof entry.name) != name) continue;
+    if (!last || agent_incarnation(id) > agent_incarnation(*last)) last = id;
+  }
+  return last;
+}
+
+uint8_t Registry::place_of(uint32_t ring_id) const noexcept {
+  return ring_id == 0 ? layout::kLetterInbox : rings_.entry(ring_id).place;
+}
+
+// The lowest number that no other ring of the agent's has for the topic: a successor that subscribes in the
+// same order gets the same.
+uint8_t Registry::next_place(uint32_t agent_id, uint32_t topic_id) const noexcept {
+  const auto is_taken = [&](uint8_t place) {
+    return std::any_of(agent_subscriptions_[agent_id].begin(), agent_subscriptions_[agent_id].end(), [&](uint32_t id) {
+      return subscriptions_[id].topic_id == topic_id && subscriptions_[id].ring_id != 0 && place_of(subscriptions_[id].ring_id) == place;
+    });
+  };
+  uint8_t place = layout::kLetterInbox + 1;
+  while (place < 255 && is_taken(place)) ++place;
+  return place;
+}
+
+control::DeadLetters::Destination Registry::destination_of(const layout::RouteReceiver& receiver) const noexcept {
+  const layout::AgentEntry& entry = agents_[receiver.agent];
+  return {layout::make_receiver(receiver.agent, receiver.incarnation), agent_incarnation(receiver.agent),
+          control::ControlView::text_of(entry.name, sizeof entry.name), place_of(receiver.ring_id)};
+}
+
+void Registry::hand_over(uint32_t subscription_id) {
+  const layout::SubscriptionEntry& subscription = subscriptions_[subscription_id];
+  layout::RouteReceiver receiver{};
+  receiver.agent = subscription.agent;
+  receiver.ring_id = subscription.ring_id;
+  receiver.incarnation = subscription.ring_id == 0 ? subscription.agent_incarnation : rings_.incarnation(subscription.ring_id);
+  letters_.hand_over(subscription.topic_id, destination_of(receiver));
+}
+
+void Registry::hand_over_all() {
+  for (const std::string& name : letters_.awaited()) {
+    const auto agent_id = find_agent(name);
+    if (!agent_id || agent_state(*agent_id) != AgentState::Live) continue;
+    for (const uint32_t id : agent_subscriptions_[*agent_id]) hand_over(id);
+  }
+}
+
+uint32_t Registry::replay_letters(uint64_t serial) {
+  return letters_.replay(serial, [this](uint32_t topic_id) {
+    std::vector<control::DeadLetters::Destination> receivers;
+    if (topic_id >= topic_subscriptions_.size()) return receivers;
+    for (const layout::RouteReceiver& receiver : receivers_of(topic_id)) receivers.push_back(destination_of(receiver));
+    return receivers;
+  });
 }
 
 // --- channels -----------------------------------------------------------------------------------------

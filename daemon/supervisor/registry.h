@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "control/dead_letters.h"
 #include "control/settlement.h"
 #include "control/wire.h"
 #include "ripstop/result.h"
@@ -39,8 +40,8 @@ struct AgentPlace {
 
 class Registry {
  public:
-  // Lifetime: `segments` outlives it.
-  explicit Registry(const SegmentManager& segments);
+  // Lifetime: `segments` outlives it. `letters`: what becomes of messages of the dead; as it is, released.
+  explicit Registry(const SegmentManager& segments, const control::LetterPolicy& letters = {});
   Registry(const Registry&) = delete;
   Registry& operator=(const Registry&) = delete;
 
@@ -48,6 +49,8 @@ class Registry {
   // `node_index`: where its block should lie; another node's when that one is full.
   // Errors: NameTaken (names id and pid), AgentsFull.
   Result<AgentPlace> attach(const AgentIdentity& identity, uint32_t node_index);
+  // What a dead agent of the name left waits for this one (dead_letters.h), and its publishers go on with the
+  // sequences of the last one, be it dead or detached, that ended within the grace time.
   // Ends an agent, by death or detach: DEAD, out of all routes, settled, FREE. `died`: count it so.
   void settle(uint32_t agent_id, bool died);
   std::optional<uint32_t> find_agent(std::string_view name) const noexcept;
@@ -65,6 +68,14 @@ class Registry {
   Result<control::SubscribeReply> subscribe(uint32_t agent_id, const control::SubscribeRequest& request);
   // Errors: NotFound (not a subscription of this agent).
   Result<void> unsubscribe(uint32_t agent_id, uint32_t subscription_id);
+
+  // --- dead letters -------------------------------------------------------------------------------
+  // By their serial; 0: all. Return how many.
+  uint32_t drop_letters(uint64_t serial) { return letters_.drop(serial); }
+  uint32_t replay_letters(uint64_t serial);
+  void expire_letters(uint64_t now_ns) { letters_.expire(now_ns); }
+  // When that has something to do; 0: never.
+  uint64_t next_expiry_ns() const { return letters_.next_expiry_ns(); }
 
   // --- channels -------------------------------------------------------------------------------------
   // A request that comes again with its ticket gets the end it opened.
@@ -95,6 +106,17 @@ class Registry {
   void free_ring(uint32_t ring_id) noexcept;
   std::vector<uint32_t> queues_of(uint32_t agent_id, uint64_t incarnation) const;
   void count(const control::Settled& settled) noexcept;
+  // A free place on the node, rather one whose last agent's sequences nobody can ask for any more.
+  std::optional<uint32_t> free_place(uint32_t node_index) const noexcept;
+  // The last agent of the name, when it ended within the grace time.
+  std::optional<uint32_t> find_predecessor(std::string_view name) const noexcept;
+  bool is_in_grace(const layout::AgentEntry& entry) const noexcept;
+  // Where the letters of a subscription's agent go, and what waits for it.
+  control::DeadLetters::Destination destination_of(const layout::RouteReceiver& receiver) const noexcept;
+  uint8_t place_of(uint32_t ring_id) const noexcept;
+  uint8_t next_place(uint32_t agent_id, uint32_t topic_id) const noexcept;
+  void hand_over(uint32_t subscription_id);
+  void hand_over_all();
   void leave_channel(uint32_t ring_id, control::ChannelEnd end);
 
   const SegmentManager& segments_;
@@ -106,6 +128,7 @@ class Registry {
   std::byte* routes_;
   RouteArena route_arena_;
   RingDirectory rings_;
+  control::DeadLetters letters_;
   control::Settlement settlement_;
   // What the segment says too, the other way round.
   std::vector<std::vector<uint32_t>> topic_subscriptions_;

@@ -188,6 +188,8 @@ void SegmentManager::fill(const Config& config, const Geometry& plan) {
   super.rings_offset = plan.rings_offset;
   super.routes_offset = plan.routes_offset;
   super.routes_bytes = plan.routes_bytes;
+  super.letter_capacity = plan.letter_capacity;
+  super.letters_offset = plan.letters_offset;
   std::copy(plan.classes.begin(), plan.classes.end(), super.classes);
 
   for (std::size_t n = 0; n < plan.nodes.size(); ++n) {

@@ -82,12 +82,13 @@ bool is_same_process(const layout::AgentEntry& entry, int pidfd) {
 }  // namespace
 
 Sessions::Sessions(EventLoop& loop, const SegmentManager& segments, Registry& registry, const AccessPolicy& policy,
-                   std::function<void()> drain)
+                   std::function<void()> drain, std::function<void()> on_settled)
     : loop_(loop),
       segments_(segments),
       registry_(registry),
       policy_(policy),
       drain_(std::move(drain)),
+      on_settled_(std::move(on_settled)),
       node_inodes_(segments.node_inodes()) {}
 
 Sessions::~Sessions() {
@@ -212,6 +213,7 @@ void Sessions::end_agent(uint32_t agent_id, bool died, const char* how) {
   registry_.settle(agent_id, died);
   log(LogLevel::Info, "agent %s (pid %u, agent %u) %s; settled in %llu us", entry.name, entry.pid, agent_id, how,
       static_cast<unsigned long long>((base::monotonic_ns() - begin_ns) / 1000));
+  on_settled_();
 }
 
 std::size_t Sessions::find_agents() {
@@ -283,6 +285,12 @@ Sessions::Answer Sessions::answer(Session& session, const control::Request& requ
     return {control::ObserveReply{segments_.segment_bytes()}, segments_.observer_fds()};
   }
   if (std::holds_alternative<control::StatusRequest>(request)) return {status(), {}};
+  if (const auto* r = std::get_if<control::LettersRequest>(&request)) {
+    const bool drops = r->action == control::LettersRequest::Action::Drop;
+    const uint32_t count = drops ? registry_.drop_letters(r->serial) : registry_.replay_letters(r->serial);
+    log(LogLevel::Info, "pid %d (uid %u) %s %u dead letters", session.peer.pid, session.peer.uid, drops ? "dropped" : "replayed", count);
+    return {control::CountReply{count}, {}};
+  }
   if (std::holds_alternative<control::DrainRequest>(request)) {
     log(LogLevel::Info, "pid %d (uid %u) asked to end", session.peer.pid, session.peer.uid);
     drain_();

@@ -22,9 +22,10 @@ namespace ripstop::supervisor {
 
 class Sessions {
  public:
-  // Lifetime: all arguments outlive it. `drain`: somebody asked the supervisor to end.
+  // Lifetime: all arguments outlive it. `drain`: somebody asked the supervisor to end. `on_settled`: an agent
+  // has ended, and what it left may wait for a successor.
   Sessions(EventLoop& loop, const SegmentManager& segments, Registry& registry, const AccessPolicy& policy,
-           std::function<void()> drain);
+           std::function<void()> drain, std::function<void()> on_settled);
   ~Sessions();
   Sessions(const Sessions&) = delete;
   Sessions& operator=(const Sessions&) = delete;
@@ -77,6 +78,7 @@ class Sessions {
   Registry& registry_;
   const AccessPolicy& policy_;
   std::function<void()> drain_;
+  std::function<void()> on_settled_;
   std::vector<uint64_t> node_inodes_;
   std::map<int, std::unique_ptr<Session>> sessions_;  // By socket.
   std::map<uint32_t, Process> processes_;             // By agent.

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "memory/hugepage_pool.h"
 #include "supervisor/control_server.h"
+#include "supervisor/grace_timer.h"
 #include "supervisor/keeper_link.h"
 #include "supervisor/log.h"
 #include "supervisor/registry.h"
@@ -210,11 +211,15 @@ Result<void> run_supervisor(const Config& config, std::span<const topology::Numa
     super.supervisor_pid.store(static_cast<uint32_t>(getpid()), std::memory_order_relaxed);
     set_state(super, State::Starting);
 
-    Registry registry(memory->segments);
-    Sessions sessions(*loop, memory->segments, registry, *policy, [&] { loop->stop(); });
+    Registry registry(memory->segments, {config.on_death == OnDeath::DeadLetter, config.successor_grace_ms * kNsPerMs,
+                                          static_cast<uint32_t>(config.dead_letter_share)});
+    auto grace = GraceTimer::create(*loop, registry);
+    if (!grace) return grace.error();
+    Sessions sessions(*loop, memory->segments, registry, *policy, [&] { loop->stop(); }, [&] { (*grace)->set(); });
     if (memory->is_adopted) {
       log(LogLevel::Info, "took over from pid %d, which was killed: %zu agents live", left_behind.pid, sessions.find_agents());
     }
+    (*grace)->set();
     auto watch = Watch::create(*loop, memory->segments, memory->is_adopted);
     if (!watch) return watch.error();
     KeeperWatch keeper(*loop, config, memory->segments, std::move(memory->keeper));

@@ -75,7 +75,8 @@ void PublisherCore::take_back(layout::Reference reference, Sent& sent) noexcept 
   for (std::size_t i = 0; i < receivers_.size(); ++i) {
     // Who lives has it, or sets it aside if its subscription has ended: it may be in its hands by now.
     if (is_live(agent_->map(), receivers_[i].name)) continue;
-    (void)memory::release(agent_->map().chunks(), reference, DirectLane::bit(i));  // Or recovery was faster.
+    // Gone: it was handled, or recovery was faster and answers for it.
+    if (memory::release(agent_->map().chunks(), reference, DirectLane::bit(i)) == memory::Release::Gone) continue;
     --sent.receiver_count;
     ++sent.gone_count;
   }

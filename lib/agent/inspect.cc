@@ -114,6 +114,9 @@ std::vector<TopicView> Inspector::topics() const {
 std::vector<RingView> Inspector::rings() const {
   return detail::view_rings(*core_);
 }
+std::vector<LetterView> Inspector::letters() const {
+  return detail::view_letters(*core_);
+}
 
 Result<AgentView> Inspector::agent(std::string_view name) const {
   for (uint32_t id = 1; id < core_->agent_count(); ++id) {
@@ -196,6 +199,13 @@ FabricView detail::view_fabric(const InspectCore& core) {
   view.recovered_chunks = look(super.recovered_chunks);
   view.completed_sends = look(super.completed_sends);
   view.corrupt_words = look(super.corrupt_words);
+  for (const LetterView& letter : view_letters(core)) ++(letter.waits ? view.waiting_letters : view.dead_letters);
+  view.letter_capacity = core.view().letter_capacity();
+  const auto released = [&](layout::LetterEnd end) { return look(super.letters_released[static_cast<std::size_t>(end)]); };
+  view.letters_unkept = released(layout::LetterEnd::Policy);
+  view.letters_without_place = released(layout::LetterEnd::TableFull);
+  view.letters_beyond_share = released(layout::LetterEnd::ShareFull);
+  view.letters_dropped = released(layout::LetterEnd::Dropped);
   return view;
 }
 

@@ -138,6 +138,28 @@ std::optional<RingFacts> InspectCore::ring(uint32_t id) const {
   return facts;
 }
 
+std::optional<LetterFacts> InspectCore::letter(uint32_t id) const {
+  const layout::LetterEntry* entry = view_->letter_entry(id);
+  if (entry == nullptr) return std::nullopt;
+  LetterFacts facts;
+  const bool whole = copied_whole(entry->word, [&](uint64_t word) {
+    facts = {layout::letter_word_serial(word),
+             layout::letter_word_state(word),
+             layout::letter_word_reason(word),
+             {entry->reference, entry->bit, layout::letter_word_attempt(word)},
+             entry->topic_id,
+             entry->sequence,
+             entry->payload_bytes,
+             entry->lane,
+             entry->since_ns,
+             entry->until_ns,
+             copy_name(entry->name, sizeof entry->name)};
+    return facts.state == layout::LetterState::Waiting || facts.state == layout::LetterState::Dead;
+  });
+  if (!whole) return std::nullopt;
+  return facts;
+}
+
 std::string InspectCore::agent_label(uint32_t id) const {
   if (id == layout::kOwnerNone) return "supervisor";
   if (id == layout::kOwnerDropped) return "dropped";

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "control/control_view.h"
+#include "control/delivery.h"
 #include "control/fabric_map.h"
 #include "layout/control_segment.h"
 #include "ripstop/inspect.h"
@@ -71,6 +72,21 @@ struct RingFacts {
   std::string name;
 };
 
+// A delivery that is kept: a dead letter, or one that waits for a successor.
+struct LetterFacts {
+  uint64_t serial = 0;
+  layout::LetterState state = layout::LetterState::Free;
+  layout::LetterReason reason = layout::LetterReason::Died;
+  control::Delivery delivery{};
+  uint32_t topic_id = 0;
+  uint64_t sequence = 0;
+  uint32_t payload_bytes = 0;
+  uint8_t lane = 0;
+  uint64_t since_ns = 0;  // CLOCK_MONOTONIC.
+  uint64_t until_ns = 0;
+  std::string name;
+};
+
 // What the slots of one ring say together.
 struct SlotCounts {
   uint32_t waiting = 0;
@@ -113,6 +129,7 @@ class InspectCore {
   std::optional<TopicFacts> topic(uint32_t id) const;
   std::optional<SubscriptionFacts> subscription(uint32_t id) const;
   std::optional<RingFacts> ring(uint32_t id) const;
+  std::optional<LetterFacts> letter(uint32_t id) const;
   // How many entries of each may be in use: ids are below.
   uint32_t agent_count() const noexcept { return view_->agent_high(); }
   uint32_t topic_count() const noexcept { return view_->topic_high(); }
@@ -148,6 +165,7 @@ AgentView view_agent(const InspectCore& core, const AgentFacts& facts);
 std::vector<AgentView> view_agents(const InspectCore& core);
 std::vector<TopicView> view_topics(const InspectCore& core);
 std::vector<RingView> view_rings(const InspectCore& core);
+std::vector<LetterView> view_letters(const InspectCore& core);
 Result<RingView> view_ring(const InspectCore& core, std::string_view label);
 Result<ChunkView> view_chunk(const InspectCore& core, std::string_view label);
 

@@ -221,6 +221,12 @@ Result<Observation> Client::observe() {
 
 Result<StatusReply> Client::status() { return call_for<StatusReply>(StatusRequest{}); }
 
+Result<uint32_t> Client::letters(const LettersRequest& request) {
+  auto reply = call_for<CountReply>(request);
+  if (!reply) return reply.error();
+  return reply->count;
+}
+
 Result<void> Client::drain() {
   auto reply = call_for<DoneReply>(DrainRequest{});
   if (!reply) return reply.error();

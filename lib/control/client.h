@@ -71,6 +71,8 @@ class Client {
 
   Result<Observation> observe();
   Result<StatusReply> status();
+  // Drops or replays dead letters. Returns how many.
+  Result<uint32_t> letters(const LettersRequest& request);
   // Asks the supervisor to end in order, as SIGTERM does.
   Result<void> drain();
 

@@ -60,6 +60,11 @@ struct Request {
     keep @26 :List(UInt64);  # Bytes of the control segment, then of each node segment.
     adopt @27 :Void;
     end @28 :Void;
+
+    letters :group {  # Administers: dead letters.
+      action @33 :UInt8;   # 0 drop, 1 replay.
+      serial @34 :UInt64;  # The letter's; 0: all.
+    }
   }
 }
 
@@ -103,5 +108,6 @@ struct Reply {
       fabric @23 :Text;
       version @24 :Text;
     }
+    count @25 :UInt32;
   }
 }

@@ -99,6 +99,7 @@ Result<void> ControlView::check_tables() {
   subscriptions_ = {place<layout::SubscriptionEntry>(super.subscriptions_offset, super.subscription_capacity),
                     super.subscription_capacity};
   rings_ = {place<layout::RingEntry>(super.rings_offset, super.ring_capacity), super.ring_capacity};
+  letters_ = {place<layout::LetterEntry>(super.letters_offset, super.letter_capacity), super.letter_capacity};
   route_units_ = super.routes_bytes / layout::kRouteUnitBytes;
   if (super.routes_offset % layout::kRouteUnitBytes == 0 &&
       lies_within(super.routes_offset, route_units_, layout::kRouteUnitBytes, segment_.size())) {
@@ -108,6 +109,7 @@ Result<void> ControlView::check_tables() {
   if (topics_.first == nullptr || buckets_.first == nullptr) return corrupt("its topics lie outside of it");
   if (subscriptions_.first == nullptr) return corrupt("its subscriptions lie outside of it");
   if (rings_.first == nullptr) return corrupt("its rings lie outside of it");
+  if (letters_.first == nullptr) return corrupt("its dead letters lie outside of it");
   if (routes_ == nullptr) return corrupt("its routes lie outside of it");
 
   uint64_t block_end = sizeof(layout::AgentBlock);

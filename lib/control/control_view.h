@@ -37,6 +37,8 @@ class ControlView {
   const layout::TopicEntry* topic_entry(uint32_t id) const noexcept { return entry(topics_, id); }
   const layout::SubscriptionEntry* subscription_entry(uint32_t id) const noexcept { return entry(subscriptions_, id); }
   const layout::RingEntry* ring_entry(uint32_t id) const noexcept { return entry(rings_, id); }
+  const layout::LetterEntry* letter_entry(uint32_t id) const noexcept { return entry(letters_, id); }
+  uint32_t letter_capacity() const noexcept { return letters_.count; }
 
   uint32_t agent_capacity() const noexcept { return agents_.count; }
   uint32_t topic_capacity() const noexcept { return topics_.count; }
@@ -106,6 +108,7 @@ class ControlView {
   Table<layout::TopicBucket> buckets_;
   Table<layout::SubscriptionEntry> subscriptions_;
   Table<layout::RingEntry> rings_;
+  Table<layout::LetterEntry> letters_;
   std::vector<Table<layout::SlabEntry>> slabs_;
   const std::byte* routes_ = nullptr;
   uint64_t route_units_ = 0;

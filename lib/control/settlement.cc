@@ -1,12 +1,12 @@
-// A message moves from the lane to the held table and then its bit goes; so the look goes the same way,
-// lane, held table, then the bit again: what is in none of the first two and still has its bit was
-// never pushed. A receiver that takes and releases between our looks has cleared the bit by the last.
 #include "control/settlement.h"
 
 #include <algorithm>
 #include <bit>
-#include <climits>
+#include <cstring>
+#include <utility>
+#include <vector>
 
+#include "base/clock.h"
 #include "memory/evict.h"
 #include "memory/holders.h"
 #include "ring/doorbell.h"
@@ -80,32 +80,27 @@ void clear_block(layout::AgentBlock& block) noexcept {
 
 }  // namespace
 
-bool Settlement::has_bit(Reference reference, uint32_t bit) const noexcept {
-  const ChunkHeader* header = map_.chunks().find(layout::reference_chunk(reference));
-  if (header == nullptr) return false;
-  const memory::Holders holders = memory::read_holders(*header);
-  return layout::same_generation(reference, holders.generation) && ((holders.bits >> bit) & 1) != 0;
+void Settlement::give_up(const Delivery& delivery, const Estate* estate, Settled& settled) noexcept {
+  const bool was_there = letters_ != nullptr && estate != nullptr
+                             ? letters_->take(delivery, *estate)
+                             : memory::release(map_.chunks(), delivery.reference, delivery.bit) != memory::Release::Gone;
+  if (was_there) ++settled.message_count;
 }
 
-bool Settlement::lies_in(ring::MpmcRing ring, Reference reference, uint32_t bit) const noexcept {
-  for (uint64_t index = 0; index < ring.slot_count(); ++index) {
-    const Seen seen = see(ring, index);
-    if ((seen.state.phase == Phase::Full || seen.state.phase == Phase::Taken) && seen.reference == reference &&
-        seen.state.bit == bit) {
-      return true;
-    }
-  }
-  return false;
+Settlement::Estate Settlement::at_place(const Estate& estate, uint8_t place) noexcept {
+  Estate there = estate;
+  there.place = place;
+  return there;
 }
 
 void Settlement::keep_for(uint32_t owner, ring::MpmcRing ring, uint64_t position, const ring::SlotView& slot) noexcept {
   layout::AgentBlock* block = map_.block(owner);
-  if (block == nullptr || !has_bit(slot.low, layout::unpack(slot.state).bit)) return;
+  if (block == nullptr || !is_open(map_, {slot.low, layout::unpack(slot.state).bit})) return;
   // A full table leaves it where it is: its taker releases it, but nobody would if the taker died now.
   if (memory::hold(map_.chunks(), *block, slot) >= 0) (void)ring.finish(position, slot, 0);
 }
 
-void Settlement::close_ring(ring::MpmcRing ring, uint32_t living_owner, Settled& settled) noexcept {
+void Settlement::close_ring(ring::MpmcRing ring, uint32_t living_owner, const Estate* estate, Settled& settled) noexcept {
   // Others may push while we look for the tail: each round one of them succeeded.
   for (uint32_t round = 0; round < 16 * ring.slot_count() + 64; ++round) {
     // Any incarnation will do: Stale is an EMPTY tail like Ok.
@@ -121,8 +116,8 @@ void Settlement::close_ring(ring::MpmcRing ring, uint32_t living_owner, Settled&
       keep_for(living_owner, ring, tail.position, tail.slot);
       if (ring.read(tail.position).state != tail.slot.state) continue;
     } else if (tail.outcome == ring::Push::Full) {
-      // The oldest message makes room for the mark; it is settled here, its bit first.
-      if (memory::release(map_.chunks(), tail.slot.low, state.bit) != memory::Release::Gone) ++settled.message_count;
+      // The oldest message makes room for the mark.
+      give_up({tail.slot.low, state.bit, state.attempt}, state.owner == layout::kOwnerDropped ? nullptr : estate, settled);
     }
     base::Pair expected{tail.slot.low, tail.slot.state};
     // R(slot)
@@ -132,16 +127,45 @@ void Settlement::close_ring(ring::MpmcRing ring, uint32_t living_owner, Settled&
   ++settled.corrupt_count;
 }
 
-void Settlement::drain_ring(ring::MpmcRing ring, Settled& settled) noexcept {
-  for (uint64_t index = 0; index < ring.slot_count(); ++index) {
-    const Seen seen = see(ring, index);
-    if (seen.state.phase != Phase::Full && seen.state.phase != Phase::Taken) continue;
-    if (map_.chunks().find(layout::reference_chunk(seen.reference)) == nullptr) {
-      ++settled.corrupt_count;
-      continue;
+void Settlement::drain_slot(ring::MpmcRing ring, uint64_t index, const Estate& estate, Settled& settled) noexcept {
+  // Bounded: a living publisher that was about to evict may change it under our hands, once.
+  for (uint32_t tries = 0; tries < 64; ++tries) {
+    const ring::SlotView view = ring.read(index);
+    const layout::SlotState state = layout::unpack(view.state);
+    if (state.phase != Phase::Full && state.phase != Phase::Taken) return;
+    const Delivery delivery{view.low, state.bit, state.attempt};
+    if (map_.chunks().find(layout::reference_chunk(view.low)) == nullptr) ++settled.corrupt_count;
+    // What was about to be dropped is: that is the ring's policy.
+    else give_up(delivery, state.owner == layout::kOwnerDropped ? nullptr : &estate, settled);
+    base::Pair expected{view.low, view.state};
+    // R(slot). A mark like the one at the tail: the message may bear its bit elsewhere from now on.
+    if (ring.slot(index).compare_exchange(expected, {0, layout::pack({state.turn, 0, 0, layout::kOwnerNone, Phase::Closed})})) return;
+  }
+  ++settled.corrupt_count;
+}
+
+void Settlement::drain_ring(ring::MpmcRing ring, const Estate& estate, Settled& settled) noexcept {
+  // In the order in which they were pushed, as far as the hint knows. Relaxed: a hint.
+  const uint64_t head = ring.head_hint().load(std::memory_order_relaxed);
+  for (uint64_t i = 0; i < ring.slot_count(); ++i) drain_slot(ring, head + i, estate, settled);
+}
+
+void Settlement::drain_held(uint32_t agent_id, layout::AgentBlock& block, std::span<const uint32_t> own_rings,
+                            const Estate& estate, Settled& settled) noexcept {
+  for (base::AtomicPair& held : block.held) {
+    // A(held)
+    base::Pair entry{held.low.load(std::memory_order_acquire), held.high.load(std::memory_order_acquire)};
+    if (entry.low == 0) continue;
+    const Delivery delivery{entry.low, layout::unpack(entry.high).bit, layout::unpack(entry.high).attempt};
+    const uint32_t receiver = receiver_of(map_, delivery);
+    uint8_t place = layout::kLetterInbox;
+    for (const uint32_t ring_id : own_rings) {
+      const auto queue = map_.queue(ring_id);
+      if (queue && layout::make_receiver(agent_id, queue->incarnation) == receiver) place = map_.ring_entry(ring_id)->place;
     }
-    // The slot stays as it is: reopening writes all of them, and without its bit it says "finished".
-    if (memory::release(map_.chunks(), seen.reference, seen.state.bit) != memory::Release::Gone) ++settled.message_count;
+    const Estate there = at_place(estate, place);
+    give_up(delivery, &there, settled);
+    (void)held.compare_exchange(entry, {0, 0});  // R(held). A late helper's entry has no bit: it counts as empty.
   }
 }
 
@@ -196,7 +220,7 @@ Settled Settlement::close_queue(uint32_t ring_id, uint32_t owner) noexcept {
   Settled settled;
   const auto queue = map_.queue(ring_id);
   if (!queue) return settled;
-  close_ring(queue->ring, owner, settled);
+  close_ring(queue->ring, owner, nullptr, settled);
   for (uint64_t index = 0; index < queue->ring.slot_count(); ++index) {
     const ring::SlotView view = queue->ring.read(index);
     const Seen seen{view.low, layout::unpack(view.state)};
@@ -211,59 +235,46 @@ Settled Settlement::close_queue(uint32_t ring_id, uint32_t owner) noexcept {
   return settled;
 }
 
-std::optional<Settlement::Place> Settlement::find_place(uint32_t name, std::size_t lane) const noexcept {
-  const uint32_t agent_id = layout::receiver_agent(name);
-  layout::AgentBlock* block = map_.block(agent_id);
-  const layout::AgentEntry* entry = map_.agent_entry(agent_id);
-  if (block == nullptr || entry == nullptr) return std::nullopt;
-  const uint64_t word = entry->word.load(std::memory_order_acquire);  // A(directory)
-  if (layout::agent_word_state(word) != layout::AgentState::Live) return std::nullopt;
-  const uint64_t incarnation = layout::agent_word_incarnation(word);
-  if (layout::make_receiver(agent_id, incarnation) == name) return Place{map_.lane(*block, lane), incarnation, *block, false};
-  for (uint32_t ring_id = 1; const layout::RingEntry* ring = map_.ring_entry(ring_id); ++ring_id) {
-    if (ring->owner != agent_id || ring->owner_incarnation != incarnation) continue;
-    if ((ring->word.load(std::memory_order_acquire) & 3) != layout::kRingInUse) continue;  // A(directory)
-    const auto queue = map_.queue(ring_id);
-    if (!queue || layout::make_receiver(agent_id, queue->incarnation) != name) continue;
-    return Place{queue->ring, queue->incarnation, *block, ring->overflow == static_cast<uint8_t>(Overflow::DropOldest)};
-  }
-  return std::nullopt;
-}
-
-ring::Push Settlement::push_missing(Place& place, Reference reference, uint32_t bit) noexcept {
-  // Others may take the room that was made: each round somebody made progress.
-  for (uint32_t round = 0; round < 4 * place.ring.slot_count() + 64; ++round) {
-    const ring::Tail tail = place.ring.find_tail(place.incarnation);
-    const ring::Push pushed = place.ring.push(tail, place.incarnation, reference, bit, 0);
-    if (pushed != ring::Push::Full || !place.drops_oldest) return pushed;
-    if (tail.outcome != ring::Push::Full) continue;
-    const memory::Evict evicted = memory::evict_oldest(map_.chunks(), place.ring, tail, place.incarnation, place.taker);
-    if (evicted == memory::Evict::Stuck) return pushed;
-  }
-  return ring::Push::Full;
-}
-
 void Settlement::settle_delivery(const ChunkHeader& root, Reference reference, uint32_t bit, uint32_t receiver,
                                  Settled& settled) noexcept {
-  if (!has_bit(reference, bit)) return;  // Delivered and released long ago.
-  auto place = find_place(receiver, std::min<std::size_t>(root.priority, layout::kLaneCount - 1));
-  if (place && lies_in(place->ring, reference, bit)) return;
-  // Also when the ring is no more: its living taker has what it had in hand in its held table.
-  if (const layout::AgentBlock* block = map_.block(layout::receiver_agent(receiver))) {
-    for (const base::AtomicPair& held : block->held) {
-      // A(held)
-      const uint64_t low = held.low.load(std::memory_order_acquire);
-      const uint64_t high = held.high.load(std::memory_order_acquire);  // A(held)
-      if (low == reference && layout::unpack(high).bit == bit) return;
-    }
-  }
-  if (!has_bit(reference, bit)) return;  // It went while we looked: it had been pushed.
-  if (place && push_missing(*place, reference, bit) == ring::Push::Ok) {
+  const Delivery delivery{reference, bit};
+  if (letters_ != nullptr && letters_->has(delivery)) return;  // It was made, and its receiver has ended since.
+  const std::size_t lane = std::min<std::size_t>(root.priority, layout::kLaneCount - 1);
+  const Arrival arrival = complete(map_, receiver, lane, delivery);
+  if (arrival == Arrival::There) return;
+  if (arrival == Arrival::Pushed) {
     ++settled.completed_count;
     return;
   }
   // Nobody there, or no room: recovery never waits.
-  if (memory::release(map_.chunks(), reference, bit) != memory::Release::Gone && place) ++settled.full_count;
+  const bool was_there = letters_ != nullptr
+                             ? letters_->take(delivery, addressee(receiver, arrival))
+                             : memory::release(map_.chunks(), reference, bit) != memory::Release::Gone;
+  if (was_there && arrival == Arrival::Full) ++settled.full_count;
+}
+
+// Whom a delivery was for that did not arrive: the agent whose ring the word names, if it is known still.
+// It waits for a successor as what that agent left does.
+Settlement::Estate Settlement::addressee(uint32_t receiver, Arrival arrival) const noexcept {
+  Estate estate;
+  estate.reason = arrival == Arrival::Full ? layout::LetterReason::NoRoom : layout::LetterReason::Closed;
+  const uint32_t agent_id = layout::receiver_agent(receiver);
+  const layout::AgentEntry* entry = map_.agent_entry(agent_id);
+  if (entry == nullptr) return estate;
+  const uint64_t incarnation = layout::agent_word_incarnation(entry->word.load(std::memory_order_acquire));  // A(directory)
+  bool is_known = layout::make_receiver(agent_id, incarnation) == receiver;
+  for (uint32_t ring_id = 1; const layout::RingEntry* ring = is_known ? nullptr : map_.ring_entry(ring_id); ++ring_id) {
+    if (ring->owner != agent_id || ring->owner_incarnation != incarnation) continue;
+    is_known = layout::make_receiver(agent_id, ring->word.load(std::memory_order_acquire) >> 2) == receiver;  // A(directory)
+    estate.place = ring->place;
+  }
+  if (!is_known) return estate;
+  estate.name = {entry->name, strnlen(entry->name, sizeof entry->name)};
+  if (arrival == Arrival::NoPlace && entry->ended == layout::AgentEnd::Died && letters_->policy().grace_ns != 0) {
+    const uint64_t until_ns = entry->end_time_ns + letters_->policy().grace_ns;
+    if (until_ns > base::monotonic_ns()) estate.until_ns = until_ns;
+  }
+  return estate;
 }
 
 void Settlement::settle_names(ChunkHeader& root, ChunkHeader& holder, Reference reference,
@@ -431,28 +442,27 @@ void Settlement::wake_sleepers() noexcept {
   }
 }
 
-Settled Settlement::settle(uint32_t agent_id, uint64_t incarnation, std::span<const uint32_t> own_rings) noexcept {
+Settled Settlement::settle(uint32_t agent_id, uint64_t incarnation, std::span<const uint32_t> own_rings,
+                           const Estate& estate) noexcept {
   Settled settled;
   layout::AgentBlock* block = map_.block(agent_id);
   if (block == nullptr) return settled;
-  std::vector<ring::MpmcRing> rings;
-  for (std::size_t lane = 0; lane < layout::kLaneCount; ++lane) rings.push_back(map_.lane(*block, lane));
-  for (const uint32_t ring_id : own_rings) {
-    if (const auto queue = map_.queue(ring_id)) rings.push_back(queue->ring);
+  std::vector<std::pair<ring::MpmcRing, Estate>> rings;
+  for (std::size_t lane = 0; lane < layout::kLaneCount; ++lane) {
+    rings.emplace_back(map_.lane(*block, lane), at_place(estate, layout::kLetterInbox));
   }
-  for (const ring::MpmcRing& ring : rings) close_ring(ring, layout::kOwnerNone, settled);
+  for (const uint32_t ring_id : own_rings) {
+    if (const auto queue = map_.queue(ring_id)) rings.emplace_back(queue->ring, at_place(estate, map_.ring_entry(ring_id)->place));
+  }
+  for (const auto& [ring, heirs] : rings) close_ring(ring, layout::kOwnerNone, &heirs, settled);
   settle_sends(*block, settled);
   // Before the slabs: a re-run must not follow the chain through chunks that others own by then.
   for (layout::SenderIntent& intent : block->senders) intent.root.store(0, std::memory_order_release);  // R(intent)
-  for (const ring::MpmcRing& ring : rings) drain_ring(ring, settled);
-  for (base::AtomicPair& held : block->held) {
-    // A(held)
-    base::Pair entry{held.low.load(std::memory_order_acquire), held.high.load(std::memory_order_acquire)};
-    if (entry.low == 0) continue;
-    if (memory::release(map_.chunks(), entry.low, layout::unpack(entry.high).bit) != memory::Release::Gone) ++settled.message_count;
-    (void)held.compare_exchange(entry, {0, 0});  // R(held). A late helper's entry has no bit: it counts as empty.
-  }
-  settle_direct(agent_id, incarnation, *block, settled);
+  for (const auto& [ring, heirs] : rings) drain_ring(ring, heirs, settled);
+  drain_held(agent_id, *block, own_rings, estate, settled);
+  // What it had from an agent of its name before it, or from a replay, lies where the table says.
+  if (letters_ != nullptr) settled.message_count += letters_->take_back(agent_id, incarnation, estate);
+  settle_direct(agent_id, incarnation, *block, estate, settled);
   settle_slabs(agent_id, incarnation, settled);
   finish_evictions(settled);
   finish_closing(settled);

@@ -5,14 +5,16 @@
 // numbers are bounded, loops end with the capacity of what they walk.
 //
 // Order (architecture.md §3): the caller has marked the entry DEAD and taken the agent out of all
-// routes; then settle() closes its rings, finishes or undoes its sends, releases what lies in its
-// inbox and its hands, frees its slabs and wakes whom it may have owed a wake.
+// routes; then settle() closes its rings, finishes or undoes its sends, takes what lies in its inbox and
+// its hands to the dead letters (dead_letters.h) or releases it, frees its slabs and wakes whom it may have
+// owed a wake.
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 
+#include "control/dead_letters.h"
+#include "control/delivery.h"
 #include "control/fabric_map.h"
 
 namespace ripstop::control {
@@ -21,21 +23,25 @@ struct DirectEntry;
 
 // What settle() found, for the counters in the superblock.
 struct Settled {
-  uint64_t message_count = 0;    // Undelivered or unfinished messages of the agent that were released.
+  uint64_t message_count = 0;    // Undelivered or unfinished messages of the agent: kept, or released.
   uint64_t chunk_count = 0;      // Chunks that came back: loans, links, half-closed messages.
   uint64_t completed_count = 0;  // Deliveries of a committed send that were missing and were pushed.
-  uint64_t full_count = 0;       // Such deliveries for which there was no room, and the oldest messages of
-                                 // full rings that the dead had begun to drop: given up.
+  uint64_t full_count = 0;       // Such deliveries that could not be: kept, or released; and the oldest messages
+                                 // of full rings that the dead had begun to drop.
   uint64_t corrupt_count = 0;    // Words that were out of bounds.
 };
 
 class Settlement {
  public:
-  // Lifetime: `map` outlives it.
-  explicit Settlement(const FabricMap& map) noexcept : map_(map) {}
+  // What an agent leaves is for whom, and since when.
+  using Estate = DeadLetters::Address;
 
-  // Settles an agent whose process is dead, or which detached. `own_rings` are the queue rings it owned.
-  Settled settle(uint32_t agent_id, uint64_t incarnation, std::span<const uint32_t> own_rings) noexcept;
+  // Lifetime: both outlive it. Without `letters` what the dead had not handled is released.
+  explicit Settlement(const FabricMap& map, DeadLetters* letters = nullptr) noexcept : map_(map), letters_(letters) {}
+
+  // Settles an agent whose process is dead, or which detached. `own_rings` are the queue rings it owned;
+  // `estate` says for whom what it had not handled is kept.
+  Settled settle(uint32_t agent_id, uint64_t incarnation, std::span<const uint32_t> own_rings, const Estate& estate = {}) noexcept;
 
   // Gets a block ready for a new agent: lanes EMPTY with the new incarnation, table and counters zero.
   void open_inbox(uint32_t agent_id, uint64_t incarnation) noexcept;
@@ -45,32 +51,31 @@ class Settlement {
   Settled close_queue(uint32_t ring_id, uint32_t owner) noexcept;
 
  private:
-  // A ring that a receiver word names.
-  struct Place {
-    ring::MpmcRing ring;
-    uint64_t incarnation;
-    layout::AgentBlock& taker;
-    bool drops_oldest;
-  };
-  // The ring called `name`, a lane if it is an inbox; nothing when it is no more.
-  std::optional<Place> find_place(uint32_t name, std::size_t lane) const noexcept;
+  // Gives a delivery of the dead up: it is kept for `estate` or released. Null: released.
+  void give_up(const Delivery& delivery, const Estate* estate, Settled& settled) noexcept;
+  // `estate` with the place of one of the rings of the dead.
+  static Estate at_place(const Estate& estate, uint8_t place) noexcept;
   // `living_owner`: what it has taken goes to its held table instead of being released.
-  void close_ring(ring::MpmcRing ring, uint32_t living_owner, Settled& settled) noexcept;
+  void close_ring(ring::MpmcRing ring, uint32_t living_owner, const Estate* estate, Settled& settled) noexcept;
   void keep_for(uint32_t owner, ring::MpmcRing ring, uint64_t position, const ring::SlotView& slot) noexcept;
-  void drain_ring(ring::MpmcRing ring, Settled& settled) noexcept;
+  // Of the dead: what lies there is given up, and its slots say CLOSED.
+  void drain_ring(ring::MpmcRing ring, const Estate& estate, Settled& settled) noexcept;
+  void drain_slot(ring::MpmcRing ring, uint64_t index, const Estate& estate, Settled& settled) noexcept;
+  void drain_held(uint32_t agent_id, layout::AgentBlock& block, std::span<const uint32_t> own_rings, const Estate& estate,
+                  Settled& settled) noexcept;
   void reopen_ring(ring::MpmcRing ring, uint64_t incarnation) noexcept;
   void settle_sends(layout::AgentBlock& block, Settled& settled) noexcept;
   void settle_send(layout::AgentBlock& block, const layout::SenderIntent& intent, Settled& settled) noexcept;
   void settle_delivery(const layout::ChunkHeader& root, layout::Reference reference, uint32_t bit, uint32_t receiver,
                        Settled& settled) noexcept;
-  // Pushes a delivery that is missing; the oldest message makes room where that is the ring's policy.
-  ring::Push push_missing(Place& place, layout::Reference reference, uint32_t bit) noexcept;
+  Estate addressee(uint32_t receiver, Arrival arrival) const noexcept;
   void settle_names(layout::ChunkHeader& root, layout::ChunkHeader& holder, layout::Reference reference,
                     std::span<const uint32_t> names, Settled& settled) noexcept;
   // Direct lanes that end at the agent: what it had not released goes. Those of which it was the
   // publisher: their receivers drain them, and the rows learn what was committed.
-  void settle_direct(uint32_t agent_id, uint64_t incarnation, layout::AgentBlock& block, Settled& settled) noexcept;
-  void release_direct(const DirectEntry& entry, Settled& settled) noexcept;
+  void settle_direct(uint32_t agent_id, uint64_t incarnation, layout::AgentBlock& block, const Estate& estate,
+                     Settled& settled) noexcept;
+  void give_up_direct(const DirectEntry& entry, const Estate& estate, Settled& settled) noexcept;
   // Direct bits in the dead publisher's slabs that no entry claims: their members died, and were settled
   // before the commit.
   void release_unclaimed(uint32_t agent_id, uint64_t incarnation, const layout::AgentBlock& block, Settled& settled) noexcept;
@@ -81,12 +86,11 @@ class Settlement {
   void finish_evictions(Settled& settled) noexcept;
   void finish_closing(Settled& settled) noexcept;
   void wake_sleepers() noexcept;
-  bool lies_in(ring::MpmcRing ring, layout::Reference reference, uint32_t bit) const noexcept;
   // Whether the message that a link names as `root`, itself or through branches, was committed and lives.
   bool is_committed(layout::Reference root) const noexcept;
-  bool has_bit(layout::Reference reference, uint32_t bit) const noexcept;
 
   const FabricMap& map_;
+  DeadLetters* letters_;
 };
 
 }  // namespace ripstop::control

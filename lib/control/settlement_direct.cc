@@ -19,11 +19,14 @@ constexpr uint64_t kDirectBits = layout::kDeliveryHolds &
 
 }  // namespace
 
-void Settlement::release_direct(const DirectEntry& entry, Settled& settled) noexcept {
+void Settlement::give_up_direct(const DirectEntry& entry, const Estate& estate, Settled& settled) noexcept {
   const bool exists = for_each_direct(map_.chunks(), entry, [&](layout::ChunkId chunk, const DirectCopy& copy) {
     if (!control::has_bit(copy, entry.word.bit)) return;
-    const layout::Reference reference = layout::make_reference(chunk, copy.holders.generation);
-    if (memory::release(map_.chunks(), reference, entry.word.bit) != memory::Release::Gone) ++settled.message_count;
+    const Delivery delivery{layout::make_reference(chunk, copy.holders.generation), entry.word.bit};
+    const bool was_there = letters_ != nullptr
+                               ? letters_->take_from_lane(delivery, estate)
+                               : memory::release(map_.chunks(), delivery.reference, delivery.bit) != memory::Release::Gone;
+    if (was_there) ++settled.message_count;
   });
   if (!exists) ++settled.corrupt_count;
 }
@@ -112,7 +115,7 @@ void Settlement::end_direct(uint32_t agent_id, uint64_t incarnation, layout::Age
   }
 }
 
-void Settlement::settle_direct(uint32_t agent_id, uint64_t incarnation, layout::AgentBlock& block,
+void Settlement::settle_direct(uint32_t agent_id, uint64_t incarnation, layout::AgentBlock& block, const Estate& estate,
                                Settled& settled) noexcept {
   // The route's epoch has moved: after the fence every publisher either has its commit seen below or
   // sees the epoch and takes the message back itself.
@@ -123,7 +126,7 @@ void Settlement::settle_direct(uint32_t agent_id, uint64_t incarnation, layout::
     for (uint32_t tries = 0; tries < 64; ++tries) {
       DirectEntry entry = read_direct(place);
       if (entry.pair.low == 0 && entry.pair.high == 0) break;
-      release_direct(entry, settled);
+      give_up_direct(entry, at_place(estate, layout::kLetterInbox), settled);
       if (place.compare_exchange(entry.pair, {0, 0})) break;  // R(direct)
     }
   }

@@ -88,6 +88,11 @@ struct WriteRequest {
   void operator()(const KeepRequest& r) { fill(to.initKeep(list_size(r.segment_bytes)), r.segment_bytes); }
   void operator()(const AdoptRequest&) { to.setAdopt(); }
   void operator()(const EndRequest&) { to.setEnd(); }
+  void operator()(const LettersRequest& r) {
+    auto body = to.initLetters();
+    body.setAction(static_cast<uint8_t>(r.action));
+    body.setSerial(r.serial);
+  }
 };
 
 struct WriteReply {
@@ -132,6 +137,7 @@ struct WriteReply {
     body.setFabric(r.fabric.c_str());
     body.setVersion(r.version.c_str());
   }
+  void operator()(const CountReply& r) { to.setCount(r.count); }
 };
 
 Result<ChannelEnd> end_of(uint8_t value) {
@@ -183,6 +189,11 @@ Result<Request> read_request(schema::Request::Reader from) {
     case schema::Request::KEEP: return Request(KeepRequest{numbers_of(from.getKeep())});
     case schema::Request::ADOPT: return Request(AdoptRequest{});
     case schema::Request::END: return Request(EndRequest{});
+    case schema::Request::LETTERS: {
+      const auto body = from.getLetters();
+      if (body.getAction() > static_cast<uint8_t>(LettersRequest::Action::Replay)) return protocol_error("letters are dropped or replayed");
+      return Request(LettersRequest{static_cast<LettersRequest::Action>(body.getAction()), body.getSerial()});
+    }
   }
   return protocol_error("no such request: " + std::to_string(static_cast<unsigned>(from.which())));
 }
@@ -213,6 +224,7 @@ Result<Reply> read_reply(schema::Reply::Reader from) {
       return Reply(StatusReply{body.getPid(), body.getKeeperPid(), body.getState(), body.getEpoch(),
                                body.getAgentCount(), text_of(body.getFabric()), text_of(body.getVersion())});
     }
+    case schema::Reply::COUNT: return Reply(CountReply{from.getCount()});
   }
   return protocol_error("no such reply: " + std::to_string(static_cast<unsigned>(from.which())));
 }

@@ -70,10 +70,15 @@ struct KeepRequest {
 };
 struct AdoptRequest {};
 struct EndRequest {};
+struct LettersRequest {
+  enum class Action : uint8_t { Drop = 0, Replay = 1 };
+  Action action = Action::Drop;
+  uint64_t serial = 0;
+};
 
 using Request = std::variant<AttachRequest, TopicRequest, SubscribeRequest, UnsubscribeRequest, ChannelOpenRequest,
                              ChannelCloseRequest, DetachRequest, ObserveRequest, StatusRequest, DrainRequest,
-                             KeepRequest, AdoptRequest, EndRequest>;
+                             KeepRequest, AdoptRequest, EndRequest, LettersRequest>;
 
 // --- replies ----------------------------------------------------------------------------------------
 
@@ -109,8 +114,12 @@ struct StatusReply {
   std::string version;
 };
 
-using Reply =
-    std::variant<Error, DoneReply, AttachReply, TopicReply, SubscribeReply, ChannelReply, ObserveReply, StatusReply>;
+struct CountReply {
+  uint32_t count = 0;
+};
+
+using Reply = std::variant<Error, DoneReply, AttachReply, TopicReply, SubscribeReply, ChannelReply, ObserveReply,
+                           StatusReply, CountReply>;
 
 template <class Body>
 struct Numbered {

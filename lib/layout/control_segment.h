@@ -1,7 +1,7 @@
 // The control segment: what the supervisor says, to everyone who maps it read-only.
 //
 //   [Superblock][AgentEntry ...][TopicEntry ...][topic buckets][SubscriptionEntry ...]
-//   [RingEntry ...][SlabEntry ... per node][route arena]
+//   [RingEntry ...][LetterEntry ...][SlabEntry ... per node][route arena]
 //
 // The supervisor is the only writer. An entry is written while nobody may read it and made valid by
 // one store of its state word; a reader copies it and reads the state word again.
@@ -65,6 +65,22 @@ struct SlabEntry {
 };
 static_assert(sizeof(SlabEntry) == 16);
 
+// Why a delivery is kept.
+enum class LetterReason : uint8_t {
+  Died = 0,      // Its agent died.
+  Detached = 1,  // Its agent detached.
+  NoRoom = 2,    // Recovery had to push it, and there was no room.
+  Closed = 3,    // Recovery had to push it, and its ring was no more.
+};
+// Why one was released unhandled.
+enum class LetterEnd : uint8_t {
+  Policy = 0,     // Dead letters are not kept.
+  TableFull = 1,  // A newer one took its place, or it found none.
+  ShareFull = 2,  // So many chunks of its class may not lie there.
+  Dropped = 3,    // By hand.
+};
+inline constexpr std::size_t kLetterEndCount = 4;
+
 inline constexpr uint32_t kWatchStopped = 1;
 inline constexpr uint32_t kWatchUnit = 2;  // One number.
 
@@ -90,7 +106,7 @@ struct Superblock {
   uint32_t agent_block_bytes;
   uint32_t lane_slots[kLaneCount];    // Powers of two.
   uint32_t lane_offset[kLaneCount];   // From the start of an agent block.
-  uint32_t reserved0;
+  uint32_t letter_capacity;
   uint64_t agents_offset;
   uint64_t topics_offset;
   uint64_t buckets_offset;
@@ -98,6 +114,7 @@ struct Superblock {
   uint64_t rings_offset;
   uint64_t routes_offset;
   uint64_t routes_bytes;
+  uint64_t letters_offset;
   ClassGeometry classes[kClassCountMax];
   NodeGeometry nodes[kNodeCountMax];
 
@@ -120,6 +137,7 @@ struct Superblock {
   std::atomic<uint64_t> recovered_chunks;
   std::atomic<uint64_t> completed_sends;     // Half-done fan-outs that recovery finished.
   std::atomic<uint64_t> corrupt_words;       // Words of node segments that were out of bounds.
+  std::atomic<uint64_t> letters_released[kLetterEndCount];  // By LetterEnd.
 
   // Shard h & 63 of a topic's hash moves whenever a route of the shard changed.
   alignas(base::kCacheLineBytes) std::atomic<uint64_t> route_epoch[kEpochShards];
@@ -137,6 +155,8 @@ constexpr uint64_t make_agent_word(uint64_t incarnation, AgentState state) noexc
 constexpr uint64_t agent_word_incarnation(uint64_t word) noexcept { return word >> 2; }
 constexpr AgentState agent_word_state(uint64_t word) noexcept { return static_cast<AgentState>(word & 3); }
 
+enum class AgentEnd : uint8_t { None = 0, Died = 1, Detached = 2 };
+
 inline constexpr uint32_t kAgentRemote = 1;    // Speaks through the gateway.
 inline constexpr uint32_t kAgentObserver = 2;  // A tool: hidden from `shmctl agents` unless asked for.
 
@@ -149,11 +169,14 @@ struct AgentEntry {
   uint64_t attach_time_ns;  // CLOCK_MONOTONIC.
   uint64_t pidfd_inode;     // Names the process for the life of the host; 0: not known.
   uint32_t flags;
-  uint32_t reserved0;
+  AgentEnd ended;  // Written before DEAD.
+  uint8_t reserved0[3];
   char name[kNameFieldBytes];
   char program[32];  // The process's comm.
   uint64_t ticket;   // Of the request that made it: asked again, it gets this entry.
-  uint8_t reserved1[32];
+  uint64_t end_time_ns;  // CLOCK_MONOTONIC, written before DEAD: until its place is another's, a publisher of the
+                         // same name goes on with the sequences in its block.
+  uint8_t reserved1[24];
 };
 static_assert(sizeof(AgentEntry) == 192);
 
@@ -230,7 +253,8 @@ struct RingEntry {
   uint32_t slot_bytes;  // Queue: 16. Channel: a multiple of 64, ChannelSlot included.
   RingKind kind;
   uint8_t overflow;
-  uint8_t reserved0[2];
+  uint8_t place;  // Queue: as in LetterEntry.
+  uint8_t reserved0;
   uint32_t owner;  // Queue: its taker. Channel: its consumer; 0: none yet.
   uint32_t producer;  // Channel: its producer; 0: none yet.
   uint64_t owner_incarnation;
@@ -240,5 +264,40 @@ struct RingEntry {
   uint32_t producer_ticket;
 };
 static_assert(sizeof(RingEntry) == 136);
+
+enum class LetterState : uint8_t { Free = 0, Waiting = 1, Dead = 2, Handed = 3 };
+
+// {serial:48, attempt:6, LetterReason:6, LetterState:4}. Serials say who came first.
+constexpr uint64_t make_letter_word(uint64_t serial, uint32_t attempt, LetterReason reason, LetterState state) noexcept {
+  return (serial << 16) | (static_cast<uint64_t>(attempt & 63) << 10) | (static_cast<uint64_t>(reason) << 4) |
+         static_cast<uint64_t>(state);
+}
+constexpr uint64_t letter_word_serial(uint64_t word) noexcept { return word >> 16; }
+constexpr uint32_t letter_word_attempt(uint64_t word) noexcept { return static_cast<uint32_t>(word >> 10) & 63; }
+constexpr LetterReason letter_word_reason(uint64_t word) noexcept { return static_cast<LetterReason>((word >> 4) & 63); }
+constexpr LetterState letter_word_state(uint64_t word) noexcept { return static_cast<LetterState>(word & 15); }
+
+inline constexpr uint8_t kLetterInbox = 0;
+
+// A delivery that nobody handled, held by its own bit. An entry whose bit is gone, or whose chunk has
+// begun another life, counts as empty. Who it is for, and what it says of its message, stays for good.
+struct LetterEntry {
+  std::atomic<uint64_t> word;
+  Reference reference;    // The message, or a branch of it.
+  uint64_t destination;   // HANDED: {its owner's incarnation's low bits:32, receiver word:32}.
+  uint64_t sequence;
+  uint64_t publish_time_ns;
+  uint64_t since_ns;      // CLOCK_MONOTONIC.
+  uint64_t until_ns;      // WAITING: the same clock.
+  uint32_t topic_id;
+  uint32_t source;
+  uint32_t payload_bytes;
+  uint8_t bit;
+  uint8_t lane;
+  uint8_t publisher_row;
+  uint8_t place;  // Its agent's ring: kLetterInbox, or the n-th ring of its own that it had of the topic.
+  char name[kNameFieldBytes];  // Whom it was for; empty: not known any more.
+};
+static_assert(sizeof(LetterEntry) == 144);
 
 }  // namespace ripstop::layout

@@ -8,7 +8,8 @@
 //     In a ring with one taker and no eviction the taker reads FULL in place and is the only one who
 //     may change it, so it empties it with one 16-byte store.
 //   slot at the tail, EMPTY or FULL of the last lap         -> CLOSED(turn)    recovery
-//   CLOSED everywhere else EMPTY                            -> EMPTY(turn+1, new incarnation)  reopening
+//   FULL or TAKEN of a closed ring whose taker is dead       -> CLOSED(turn)    recovery, once it has the message
+//   CLOSED or EMPTY of a closed ring                        -> EMPTY(turn+1, new incarnation)  reopening
 //   tail_hint: any pusher, plain store of a position that was the tail; so it never leads the tail,
 //     and a slot that is EMPTY in just the hint's turn is the tail: nothing behind it was pushed.
 //   head_hint: the taker.

@@ -26,7 +26,7 @@ class Court {
       : world_(world), scenario_(scenario), verdict_(verdict), message_(world.next_id()) {}
 
   void run() {
-    be_quick() && recover() && ask_receivers() && look_for_leaks("after the drain") && fill_and_drain("the survivors") &&
+    be_quick() && recover() && ask_receivers() && ask_heir() && look_for_leaks("after the drain") && fill_and_drain("the survivors") &&
         try_successor() && look_for_leaks("after the successor");
     verdict_.complete = true;
   }
@@ -130,6 +130,54 @@ class Court {
       if (std::find(found.begin(), found.end(), id) == found.end()) return fail(Fault::Lost, words);
     }
     return fail(Fault::Wrong, words);
+  }
+
+  // What the victim had not handled: its successor has it, in order and with one attempt more, or, where its
+  // ring has no room, it is a dead letter.
+  bool ask_heir() {
+    if (!world_.shape().successors) return true;
+    const Member& victim = world_.members().front();
+    Ids before;
+    for (const Kept& kept : victim.in_hand) before.push_back(kept.id);
+    for (const Subscription& subscription : victim.subscriptions) before.insert(before.end(), subscription.expected.begin(), subscription.expected.end());
+    Member& heir = world_.attach(victim.name);
+    Ids found;
+    for (const Subscription& subscription : victim.subscriptions) {
+      SubscriberOptions options;
+      options.overflow = subscription.overflow;
+      options.own_ring = subscription.ring_id != 0;
+      options.slot_count = subscription.slot_count;
+      Subscription& own = world_.subscribe(heir, options);
+      for (uint32_t bound = 0; bound < 4096; ++bound) {
+        const auto message = own.take();
+        if (!message) break;
+        if (message->info().attempt != 1) return fail(Fault::Wrong, "the successor got a message as if for the first time");
+        found.push_back(World::read(*message));
+      }
+    }
+    const auto& super = heir.core->view().superblock();
+    Ids dead;
+    for (uint32_t id = 0; id < super.letter_capacity; ++id) {
+      const layout::LetterEntry& letter = *heir.core->view().letter_entry(id);
+      if (layout::letter_word_state(letter.word.load()) != layout::LetterState::Dead) continue;
+      Payload payload{};
+      std::memcpy(&payload, memory::payload(*control::find_message(world_.map(), letter.reference)), sizeof payload);
+      dead.push_back(payload.id);
+    }
+    std::sort(dead.begin(), dead.end());  // They are the last, in no order.
+    found.insert(found.end(), dead.begin(), dead.end());
+    world_.registry().expire_letters(~uint64_t{0});
+    (void)world_.registry().drop_letters(0);
+    if (found == before) return true;
+    // One that the victim was about to release may be gone.
+    for (std::size_t i = 0; i < before.size() && scenario_.release_count != 0; ++i) {
+      Ids released = before;
+      released.erase(released.begin() + static_cast<std::ptrdiff_t>(i));
+      if (found == released) return true;
+    }
+    const std::string words = "the successor found " + to_text(found) + ", expected " + to_text(before);
+    const bool doubled = std::set<uint64_t>(found.begin(), found.end()).size() < found.size();
+    return fail(doubled ? Fault::Doubled : found.size() < before.size() ? Fault::Lost : Fault::Wrong, words);
   }
 
   bool look_for_leaks(const char* when) {

@@ -112,7 +112,8 @@ World::World(const Shape& shape) : shape_(shape) {
   segments_.emplace(must(supervisor::SegmentManager::create(config, nodes, false)));
   // A clock that hardly moves, a tick in 2^32 cycles: two runs of one operation write the same bytes.
   segments_->superblock().tsc_mult = segments_->superblock().tsc_mult == 0 ? 0 : 1;
-  registry_.emplace(*segments_);
+  constexpr uint64_t kGraceNs = 3'600'000'000'000;  // Longer than any sweep.
+  registry_.emplace(*segments_, shape.successors ? control::LetterPolicy{true, kGraceNs, 100} : control::LetterPolicy{});
   // A victim looks at the memory through the supervisor's mapping too, when it compares.
   for (const Mapping& mapping : mappings()) RIPSTOP_CHECK(madvise(mapping.address, mapping.bytes, MADV_DOFORK) == 0);
   for (int i = 0; i < 2; ++i) {

@@ -45,8 +45,10 @@ bool wait_until(Condition condition, std::chrono::milliseconds timeout = 10s) {
 // One supervisor of the fabric "default" and its directory.
 class RealFabric {
  public:
-  // Null with `trouble` set when there is no ripstopd to start.
-  static std::unique_ptr<RealFabric> start(std::string& trouble) {
+  // Null with `trouble` set when there is no ripstopd to start. Messages of the dead are released, unless a
+  // test is about them.
+  static std::unique_ptr<RealFabric> start(std::string& trouble, std::string on_death = "release",
+                                           std::chrono::milliseconds grace = 0ms) {
     const char* build = std::getenv("RIPSTOP_BUILD_DIR");
     if (build == nullptr) {
       trouble = "RIPSTOP_BUILD_DIR does not name a build";
@@ -59,6 +61,8 @@ class RealFabric {
     }
     std::unique_ptr<RealFabric> fabric(new RealFabric());
     fabric->program_ = program;
+    fabric->on_death_ = std::move(on_death);
+    fabric->grace_ = grace;
     if (!fabric->make_directory() || !fabric->launch()) {
       trouble = "";
       ADD_FAILURE() << program << " does not serve";
@@ -107,7 +111,8 @@ class RealFabric {
 
   bool launch() {
     const std::vector<std::string> words = {
-        program_, "--set", "hugepages=off", "--set", "drain_timeout_ms=0", "--set", "slab_bytes=64KiB", "--set",
+        program_, "--set", "hugepages=off", "--set", "drain_timeout_ms=0", "--set", "slab_bytes=64KiB",
+        "--set", "on_death=" + on_death_, "--set", "successor_grace_ms=" + std::to_string(grace_.count()), "--set",
         R"(classes=[{"payload_bytes": 256, "chunk_count": 8192}, {"payload_bytes": "4KiB", "chunk_count": 512},)"
         R"( {"payload_bytes": "64KiB", "chunk_count": 64}, {"payload_bytes": "2MiB", "chunk_count": 8}])"};
     std::vector<char*> arguments;
@@ -131,6 +136,8 @@ class RealFabric {
   }
 
   std::string program_;
+  std::string on_death_;
+  std::chrono::milliseconds grace_{0};
   std::string directory_;
   pid_t pid_ = -1;
 };

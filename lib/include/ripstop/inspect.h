@@ -76,6 +76,14 @@ struct FabricView {
   uint64_t recovered_chunks = 0;
   uint64_t completed_sends = 0;
   uint64_t corrupt_words = 0;
+  uint32_t dead_letters = 0;
+  uint32_t waiting_letters = 0;  // For a successor of their agent.
+  uint32_t letter_capacity = 0;  // Both together.
+  // Released instead, since the fabric began:
+  uint64_t letters_unkept = 0;         // The configuration keeps none.
+  uint64_t letters_without_place = 0;  // A newer one needed the place, or there was none.
+  uint64_t letters_beyond_share = 0;   // Too many chunks of their class would have been kept.
+  uint64_t letters_dropped = 0;        // By hand.
 };
 
 // One size class on one node.
@@ -301,6 +309,23 @@ struct ChunkView {
   uint32_t corrupt = 0;
 };
 
+// A message that nobody handled.
+struct LetterView {
+  uint64_t serial = 0;  // Its number.
+  bool waits = false;   // For a successor of its agent; false: it is a dead letter.
+  std::string reason;   // died, detached, no_room, closed.
+  std::string agent;    // Whom it was for, "" when that is not known any more.
+  uint32_t topic_id = 0;
+  std::string topic;
+  uint64_t sequence = 0;
+  uint32_t attempt = 0;  // Of its last delivery, from 0.
+  std::string priority;
+  uint32_t payload_bytes = 0;
+  std::string chunk;               // "0/12/3".
+  uint64_t age_ns = 0;             // Since it was kept.
+  std::optional<uint64_t> wait_ns; // How much longer it waits.
+};
+
 // This library's own numbers, to hold against a fabric's.
 struct LibraryView {
   std::string version;
@@ -324,6 +349,9 @@ class Inspector {
   std::vector<TopicView> topics() const;
   // Rings and channels of the arenas that are in use, without their slots.
   std::vector<RingView> rings() const;
+
+  // Dead letters and what waits for a successor, the oldest first.
+  std::vector<LetterView> letters() const;
 
   // By name, or by "#id".
   // Errors: NotFound.

@@ -113,7 +113,9 @@ class Publisher<Bytes> {
 
   std::string_view topic() const noexcept;
   uint32_t topic_id() const noexcept;
-  // The last sequence this publisher committed.
+  // The last sequence this publisher committed. It goes on where the last agent of this name stopped on the topic,
+  // if that one ended less than the grace time ago (successor_grace_ms): so a publisher that was restarted learns,
+  // before its first send, what it had sent.
   uint64_t sequence() const noexcept;
   // How many receivers the topic has now.
   uint32_t receiver_count() const noexcept;

@@ -9,8 +9,8 @@
 //   doubled   taken twice by one incarnation.
 //   order     taken after a later one of its stream and priority.
 //   phantom   taken and never sent, taken by more than were reached, or refused though a receiver was there.
-// A message to a receiver that died before it took it died with it: there is no successor and there are
-// no dead letters yet. What a drop-oldest ring gave up must be in its dropped_count().
+// A message to a receiver that died before it took it died with it: the supervisor is told to keep no dead
+// letters and to wait for no successor (supervisor.cc), so the receivers' ledgers are all there is. What a drop-oldest ring gave up must be in its dropped_count().
 #pragma once
 
 #include <array>

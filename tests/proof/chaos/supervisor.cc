@@ -50,6 +50,7 @@ bool Supervisor::start() {
   // Little memory and short lanes: what leaks is missed soon, and lanes are full now and then.
   const char* arguments[] = {
       program_.c_str(), "--set", "hugepages=off", "--set", "drain_timeout_ms=0", "--set", "slab_bytes=64KiB", "--set",
+      "on_death=release", "--set", "successor_grace_ms=0", "--set",
       "lanes.normal=64", "--set", "route_arena_bytes=64KiB", "--set", "ring_arena_bytes=256KiB", "--set",
       R"(classes=[{"payload_bytes": 256, "chunk_count": 6144}, {"payload_bytes": "1KiB", "chunk_count": 2048},)"
       R"( {"payload_bytes": "4KiB", "chunk_count": 1024}, {"payload_bytes": "64KiB", "chunk_count": 64}])",

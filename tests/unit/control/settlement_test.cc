@@ -577,8 +577,13 @@ TEST(SettlementOfGarbage, InEveryWordOfANodeEndsWithoutACrash) {
     }
     const std::vector<uint32_t> own_rings = {1, 77};
     fabric.kill(1);
-    Settlement settlement = fabric.settlement();
+    std::vector<layout::LetterEntry> table(8);
+    DeadLetters letters(fabric.map(), fabric.superblock(), table, {true, 0, 25});
+    Settlement settlement(fabric.map(), seed % 2 == 0 ? &letters : nullptr);
     (void)settlement.settle(1, fabric.incarnation(1), own_rings);
+    (void)letters.replay(0, [&](uint32_t) { return std::vector<DeadLetters::Destination>{{fabric.name(2), fabric.incarnation(2), "two", 0}}; });
+    letters.finish();
+    (void)letters.drop(0);
     (void)settlement.close_queue(2, 3);
     settlement.open_inbox(1, 500);
     (void)settlement.open_queue(1, 501);

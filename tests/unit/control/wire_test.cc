@@ -54,7 +54,7 @@ TEST(Wire, EveryRequestKeepsItsKind) {
                               UnsubscribeRequest{5}, ChannelOpenRequest{"c", ChannelEnd::Receiver, 112, 256},
                               ChannelCloseRequest{}, DetachRequest{},     ObserveRequest{},
                               StatusRequest{},       DrainRequest{},      KeepRequest{{1, 2}},
-                              AdoptRequest{},        EndRequest{}};
+                              AdoptRequest{},        EndRequest{},        LettersRequest{LettersRequest::Action::Replay, 7}};
   EXPECT_EQ(std::size(requests), std::variant_size_v<Request>);
   for (const Request& request : requests) {
     const auto back = decode_request(encode(1, request));

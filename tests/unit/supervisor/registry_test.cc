@@ -49,6 +49,35 @@ class RegistryTest : public testing::Test {
   std::optional<Registry> registry_;
 };
 
+TEST_F(RegistryTest, APublisherOfTheSameNameGoesOnWithTheSequencesOfTheLastOne) {
+  constexpr uint64_t kGraceNs = 60'000'000'000;
+  registry_.emplace(*segments_, control::LetterPolicy{true, kGraceNs, 25});
+  const auto row_of = [&](const AgentPlace& place) -> layout::PublisherRow& { return segments_->map().block(place.id)->publishers[3]; };
+  for (const bool died : {true, false}) {
+    const AgentPlace first = attach("planner");
+    row_of(first).topic_id.store(1);
+    row_of(first).sequence.store(41);
+    registry_->settle(first.id, died);
+    const AgentPlace other = attach("solver");
+    EXPECT_NE(other.id, first.id) << "its place waits as long as there are others";
+    EXPECT_EQ(row_of(other).sequence.load(), 0u);
+    registry_.emplace(*segments_, control::LetterPolicy{true, kGraceNs, 25});  // The next supervisor knows too.
+    const AgentPlace second = attach("planner");
+    EXPECT_EQ(row_of(second).sequence.load(), 41u);
+    EXPECT_EQ(row_of(second).topic_id.load(), 1u);
+    EXPECT_EQ(row_of(second).state.load(), 0u) << "open_publisher() takes it";
+    row_of(second).sequence.store(0);
+    registry_->settle(second.id, false);
+    registry_->settle(other.id, false);
+  }
+}
+
+TEST_F(RegistryTest, SequencesAreForgottenRatherThanAnAgentRefused) {
+  registry_.emplace(*segments_, control::LetterPolicy{true, 60'000'000'000, 25});
+  for (int i = 0; i < 8; ++i) registry_->settle(attach("agent" + std::to_string(i)).id, true);
+  for (int i = 10; i < 18; ++i) EXPECT_NE(attach("agent" + std::to_string(i)).id, 0u);
+}
+
 TEST_F(RegistryTest, AnAgentGetsAPlaceOnItsNodeOrOnAnother) {
   for (int i = 0; i < 4; ++i) EXPECT_EQ(attach("one" + std::to_string(i), 1).node_index, 1u);
   EXPECT_EQ(attach("five", 1).node_index, 0u);
