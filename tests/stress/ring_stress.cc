@@ -1,7 +1,8 @@
 // The ring and the holders under threads that play processes on ONE mapping, for ThreadSanitizer.
 //
-// Payloads are plain memory: a missing edge is a data race that the tool names. Every wait is bounded; a
-// test that does not get on fails after kPatience instead of hanging.
+// Payloads are plain memory: a missing edge is a data race that the tool names. A test publishes as many
+// messages as it wants or as the machine manages within kBudget. Every wait is bounded; a test that does
+// not get on fails after kPatience instead of hanging.
 //
 // Seen to fail under TSan (g++ 12) with an order weakened by hand, one at a time; data races named:
 //   A(slot)     MpmcRing::peek, acquire -> relaxed                    6
@@ -35,7 +36,8 @@ using fabric::FakeShape;
 using memory::Loaned;
 using memory::SlabHeap;
 
-constexpr auto kPatience = std::chrono::seconds(30);
+constexpr auto kBudget = std::chrono::seconds(5);
+constexpr auto kPatience = std::chrono::seconds(60);
 constexpr uint32_t kTaker = 7;
 constexpr uint32_t kRing = 1;
 constexpr uint32_t kPayloadWords = 8;
@@ -83,12 +85,26 @@ class RingStress : public testing::Test {
     given_up_.store(true);
     return false;
   }
-  // Publishes `count` messages; `make_room` is asked when the ring is full.
+  bool time_over() const { return Clock::now() - start_ > kBudget; }
+  // Publishes up to `count` messages in a thread of its own; `make_room` is asked when the ring is full.
+  template <class MakeRoom>
+  void start_publisher(uint32_t publisher, uint64_t count, MakeRoom make_room, int lives = 1) {
+    running_.fetch_add(1);
+    threads_.emplace_back([this, publisher, count, make_room, lives] {
+      for (int life = 0; life < lives; ++life) publish(publisher, count, make_room);
+      running_.fetch_sub(1);
+    });
+  }
+  // Whether anything is still to come when so many have arrived.
+  bool more_than(uint64_t arrived) { return patient() && (running_.load() > 0 || arrived < published_.load()); }
+  void join() {
+    for (std::thread& thread : threads_) thread.join();
+  }
   template <class MakeRoom>
   void publish(uint32_t publisher, uint64_t count, MakeRoom make_room) {
     SlabHeap heap(fabric_.chunks(), 0, publisher, fabric_.incarnation(publisher));
     ring::MpmcRing ring = this->ring();
-    for (uint64_t number = 1; number <= count; ++number) {
+    for (uint64_t number = 1; number <= count && !time_over(); ++number) {
       auto loaned = heap.loan(0);
       while (!loaned && patient()) {
         std::this_thread::yield();
@@ -108,6 +124,7 @@ class RingStress : public testing::Test {
         if (!patient()) return;
         make_room(ring, tail);
       }
+      published_.fetch_add(1);
       heap.sent(*loaned);
     }
   }
@@ -122,18 +139,18 @@ class RingStress : public testing::Test {
   uint64_t incarnation_ = 0;
   Clock::time_point start_ = Clock::now();
   std::atomic<bool> given_up_{false};
+  std::atomic<int> running_{0};
+  std::atomic<uint64_t> published_{0};
+  std::vector<std::thread> threads_;
 };
 
 TEST_F(RingStress, ManyPushersOneTakerInPlace) {
   constexpr uint32_t kPushers = 3;
-  std::vector<std::thread> threads;
-  for (uint32_t publisher = 1; publisher <= kPushers; ++publisher) {
-    threads.emplace_back([this, publisher] { publish(publisher, kMessages / kPushers, yield); });
-  }
+  for (uint32_t publisher = 1; publisher <= kPushers; ++publisher) start_publisher(publisher, kMessages / kPushers, yield);
   ring::MpmcRing ring = this->ring();
   uint64_t head = ring.head_hint().load();
   uint64_t last[kPushers + 1] = {};
-  for (uint64_t taken = 0; taken < kMessages / kPushers * kPushers && patient();) {
+  for (uint64_t taken = 0; more_than(taken);) {
     ring::SlotView view{};
     if (!ring.peek(head, view)) {
       std::this_thread::yield();
@@ -152,19 +169,19 @@ TEST_F(RingStress, ManyPushersOneTakerInPlace) {
     ring.empty(head++, incarnation_);
     ++taken;
   }
-  for (std::thread& thread : threads) thread.join();
+  join();
   expect_all_free();
 }
 
 // Messages are released in another order than they were taken, so that EMPTY slots of two turns mix.
 TEST_F(RingStress, OutOfOrderReleaseUnderPushers) {
-  std::thread first([this] { publish(1, kMessages / 2, yield); });
-  std::thread second([this] { publish(2, kMessages / 2, yield); });
+  start_publisher(1, kMessages / 2, yield);
+  start_publisher(2, kMessages / 2, yield);
   ring::MpmcRing ring = this->ring();
   uint64_t head = ring.head_hint().load();
   std::vector<std::pair<uint64_t, ring::SlotView>> in_hand;
   uint64_t random = 88172645463325252u;
-  for (uint64_t released = 0; released < kMessages / 2 * 2 && patient();) {
+  for (uint64_t released = 0; more_than(released);) {
     ring::SlotView view{};
     if (in_hand.size() < 32 && ring.peek(head, view)) {
       ASSERT_NE(check(fabric_.chunks(), view.low), ~uint64_t{0});
@@ -183,8 +200,7 @@ TEST_F(RingStress, OutOfOrderReleaseUnderPushers) {
     in_hand.pop_back();
     ++released;
   }
-  first.join();
-  second.join();
+  join();
   expect_all_free();
 }
 
@@ -196,14 +212,11 @@ TEST_F(RingStress, ManyPushersManyTakers) {
   std::vector<std::atomic<uint8_t>> seen(kPushers * (kEach + 1));
   std::atomic<uint64_t> head_line{ring().head_hint().load()};
   std::atomic<uint64_t> taken{0};
-  std::vector<std::thread> threads;
-  for (uint32_t publisher = 1; publisher <= kPushers; ++publisher) {
-    threads.emplace_back([this, publisher] { publish(publisher, kEach, yield); });
-  }
+  for (uint32_t publisher = 1; publisher <= kPushers; ++publisher) start_publisher(publisher, kEach, yield);
   for (uint32_t taker = 0; taker < kTakers; ++taker) {
-    threads.emplace_back([&, taker] {
+    threads_.emplace_back([&, taker] {
       ring::MpmcRing ring = this->ring();
-      while (taken.load() < kPushers * kEach && patient()) {
+      while (more_than(taken.load())) {
         // A hint that all takers move on.
         const uint64_t head = head_line.load(std::memory_order_relaxed);
         ring::SlotView view = ring.read(head);
@@ -231,8 +244,8 @@ TEST_F(RingStress, ManyPushersManyTakers) {
       }
     });
   }
-  for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(taken.load(), kPushers * kEach);
+  join();
+  EXPECT_EQ(taken.load(), published_.load());
   expect_all_free();
 }
 
@@ -245,7 +258,6 @@ class EvictStress : public RingStress {
 TEST_F(EvictStress, AnEvictorAndTheTakerNeverGetTheSameMessage) {
   constexpr uint64_t kEach = kMessages / 2;
   std::atomic<uint64_t> dropped{0};
-  std::atomic<int> running{2};
   layout::AgentBlock& block = fabric_.block(kTaker);
   const auto drop_oldest = [&](ring::MpmcRing& ring, const ring::Tail& tail) {
     if (tail.outcome != ring::Push::Full) return;
@@ -255,13 +267,7 @@ TEST_F(EvictStress, AnEvictorAndTheTakerNeverGetTheSameMessage) {
       case memory::Evict::Stuck: std::this_thread::yield(); break;
     }
   };
-  std::vector<std::thread> threads;
-  for (uint32_t publisher = 1; publisher <= 2; ++publisher) {
-    threads.emplace_back([&, publisher] {
-      publish(publisher, kEach, drop_oldest);
-      running.fetch_sub(1);
-    });
-  }
+  for (uint32_t publisher = 1; publisher <= 2; ++publisher) start_publisher(publisher, kEach, drop_oldest);
   ring::MpmcRing ring = this->ring();
   uint64_t head = ring.head_hint().load();
   uint64_t taken = 0;
@@ -272,7 +278,7 @@ TEST_F(EvictStress, AnEvictorAndTheTakerNeverGetTheSameMessage) {
     const int64_t ahead = layout::turn_distance(layout::word_turn(view.state), ring.turn(head));
     const layout::Phase phase = layout::word_phase(view.state);
     if (ahead < 0 || (ahead == 0 && phase == layout::Phase::Empty)) {
-      if (running.load() == 0 && layout::word_phase(ring.read(head).state) == layout::Phase::Empty) break;
+      if (running_.load() == 0 && layout::word_phase(ring.read(head).state) == layout::Phase::Empty) break;
       std::this_thread::yield();
       continue;
     }
@@ -300,8 +306,8 @@ TEST_F(EvictStress, AnEvictorAndTheTakerNeverGetTheSameMessage) {
     ++head;
     ++taken;
   }
-  for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(taken + dropped.load(), 2 * kEach);
+  join();
+  EXPECT_EQ(taken + dropped.load(), published_.load());
   RecordProperty("moved", static_cast<int>(moved));
   expect_all_free();
 }
@@ -315,12 +321,12 @@ TEST_F(HoldersStress, TheLastOfManyReleasersFreesAMessageWithItsLinks) {
   std::atomic<uint64_t> round{0};
   std::atomic<layout::Reference> current{0};
   std::atomic<uint64_t> done{0};
-  std::vector<std::thread> threads;
+  std::atomic<uint64_t> last_round{kRounds};
   for (uint32_t receiver = 0; receiver < kReceivers; ++receiver) {
-    threads.emplace_back([&, receiver] {
+    threads_.emplace_back([&, receiver] {
       for (uint64_t expected = 1; expected <= kRounds; ++expected) {
         while (round.load(std::memory_order_acquire) < expected) {
-          if (!patient()) return;
+          if (!patient() || last_round.load(std::memory_order_relaxed) < expected) return;
           std::this_thread::yield();
         }
         const layout::Reference reference = current.load(std::memory_order_relaxed);
@@ -333,7 +339,8 @@ TEST_F(HoldersStress, TheLastOfManyReleasersFreesAMessageWithItsLinks) {
     });
   }
   SlabHeap heap(fabric_.chunks(), 0, 1, fabric_.incarnation(1));
-  for (uint64_t n = 1; n <= kRounds && patient(); ++n) {
+  uint64_t n = 1;
+  for (; n <= kRounds && patient() && !time_over(); ++n) {
     const Loaned root = *heap.loan(0);
     fill(root, 1, n);
     const Loaned link = *heap.loan(0);
@@ -351,7 +358,8 @@ TEST_F(HoldersStress, TheLastOfManyReleasersFreesAMessageWithItsLinks) {
     heap.sent(link);
     while (done.load(std::memory_order_relaxed) < n * kReceivers && patient()) std::this_thread::yield();
   }
-  for (std::thread& thread : threads) thread.join();
+  last_round.store(n - 1, std::memory_order_relaxed);
+  join();
   expect_all_free();
 }
 
@@ -361,12 +369,13 @@ TEST_F(HoldersStress, TheHoldersAloneCarryAMessageAndItsChunkBack) {
   const Loaned first = *heap.loan(0);
   layout::ChunkHeader& header = *first.header;
   memory::abort_loan(header, first.generation);
-  const uint64_t rounds = kMessages / 4;
-  std::thread reader([&] {
-    for (uint64_t n = 1; n <= rounds; ++n) {
+  // Relaxed, as what patient() reads: it must carry nothing.
+  std::atomic<uint64_t> rounds{kMessages / 4};
+  threads_.emplace_back([&] {
+    for (uint64_t n = 1; n <= rounds.load(std::memory_order_relaxed); ++n) {
       memory::Holders holders = memory::read_holders(header);
       while (holders.bits != 1) {
-        if (!patient()) return;
+        if (!patient() || n > rounds.load(std::memory_order_relaxed)) return;
         std::this_thread::yield();
         holders = memory::read_holders(header);
       }
@@ -375,37 +384,31 @@ TEST_F(HoldersStress, TheHoldersAloneCarryAMessageAndItsChunkBack) {
       EXPECT_EQ(memory::release_seen(fabric_.chunks(), reference, holders.generation, 0), memory::Release::Freed);
     }
   });
-  for (uint64_t n = 1; n <= rounds; ++n) {
-    while (!memory::is_free(header)) {
-      if (!patient()) break;
-      std::this_thread::yield();
+  for (uint64_t n = 1; n <= rounds.load(std::memory_order_relaxed); ++n) {
+    while (!memory::is_free(header) && patient()) std::this_thread::yield();
+    if (!memory::is_free(header) || time_over()) {
+      rounds.store(n - 1, std::memory_order_relaxed);
+      break;
     }
     const uint64_t generation = memory::mark_loaned(header);
     fill({&header, first.chunk, generation, 0}, 1, n);
     memory::commit(header, 1);
   }
-  reader.join();
+  join();
   expect_all_free();
 }
 
 // Slabs go from agent to agent with what is in flight in them.
 TEST_F(HoldersStress, SlabsChangeOwnersWhileMessagesAreInFlight) {
   constexpr uint64_t kEach = kMessages / 40;
-  std::vector<std::thread> threads;
-  std::atomic<int> running{2};
   std::atomic<uint64_t> torn{0};
-  for (uint32_t publisher = 1; publisher <= 2; ++publisher) {
-    threads.emplace_back([&, publisher] {
-      for (int life = 0; life < 20; ++life) publish(publisher, kEach, yield);
-      running.fetch_sub(1);
-    });
-  }
+  for (uint32_t publisher = 1; publisher <= 2; ++publisher) start_publisher(publisher, kEach, yield, 20);
   ring::MpmcRing ring = this->ring();
   uint64_t head = ring.head_hint().load();
   while (patient()) {
     ring::SlotView view{};
     if (!ring.peek(head, view)) {
-      if (running.load() == 0 && !ring.peek(head, view)) break;
+      if (running_.load() == 0 && !ring.peek(head, view)) break;
       std::this_thread::yield();
       continue;
     }
@@ -413,7 +416,7 @@ TEST_F(HoldersStress, SlabsChangeOwnersWhileMessagesAreInFlight) {
     EXPECT_EQ(memory::release(fabric_.chunks(), view.low, 0), memory::Release::Freed);
     ring.empty(head++, incarnation_);
   }
-  for (std::thread& thread : threads) thread.join();
+  join();
   EXPECT_EQ(torn.load(), 0u);
   expect_all_free();
 }
