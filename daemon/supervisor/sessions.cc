@@ -1,9 +1,12 @@
 #include "supervisor/sessions.h"
 
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -199,12 +202,27 @@ bool Sessions::watch_process(uint32_t agent_id, base::OwnedFd pidfd, int session
 
 void Sessions::on_process_end(uint32_t agent_id) { end_agent(agent_id, true, "ended"); }
 
+void Sessions::kill_agent(uint32_t agent_id, uint64_t lease_ms) {
+  const auto process = processes_.find(agent_id);
+  if (process == processes_.end() || process->second.killed) return;
+  const layout::AgentEntry& entry = registry_.agent(agent_id);
+  if (syscall(SYS_pidfd_send_signal, process->second.pidfd.get(), SIGKILL, nullptr, 0) != 0) {
+    return log_error(LogLevel::Error, "an agent whose hard lease is over cannot be killed", system_error("pidfd_send_signal", errno));
+  }
+  process->second.killed = true;
+  log(LogLevel::Warning,
+      "agent %s (pid %u, agent %u) is killed: it holds messages and has neither taken nor released one for %llu ms "
+      "(hard_lease_ms)",
+      entry.name, entry.pid, agent_id, static_cast<unsigned long long>(lease_ms));
+}
+
 void Sessions::end_agent(uint32_t agent_id, bool died, const char* how) {
   const auto process = processes_.find(agent_id);
   if (process == processes_.end()) return;
   if (const auto session = sessions_.find(process->second.session_fd); session != sessions_.end()) {
     session->second->agent_id = 0;
   }
+  if (process->second.killed) how = "was killed";
   loop_.unwatch(process->second.pidfd.get());
   processes_.erase(process);
   const layout::AgentEntry& entry = registry_.agent(agent_id);

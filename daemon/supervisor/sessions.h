@@ -36,6 +36,10 @@ class Sessions {
   // while no supervisor was there. Returns how many live.
   std::size_t find_agents();
 
+  // Kills the process of an agent whose hard lease is over; its pidfd says when it is dead. Once is enough:
+  // nothing happens when it was killed before.
+  void kill_agent(uint32_t agent_id, uint64_t lease_ms);
+
   // From now on attach is answered with Draining.
   void refuse_attaches() noexcept { draining_ = true; }
   std::size_t agent_count() const noexcept { return processes_.size(); }
@@ -47,6 +51,7 @@ class Sessions {
   struct Process {
     base::OwnedFd pidfd;
     int session_fd = -1;  // -1: its connection is lost.
+    bool killed = false;  // By us.
   };
   struct Answer {
     control::Reply reply;

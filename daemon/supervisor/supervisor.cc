@@ -14,6 +14,7 @@
 #include "memory/hugepage_pool.h"
 #include "supervisor/control_server.h"
 #include "supervisor/keeper_link.h"
+#include "supervisor/leases.h"
 #include "supervisor/log.h"
 #include "supervisor/registry.h"
 #include "supervisor/sd_notify.h"
@@ -217,6 +218,8 @@ Result<void> run_supervisor(const Config& config, std::span<const topology::Numa
     }
     auto watch = Watch::create(*loop, memory->segments, memory->is_adopted);
     if (!watch) return watch.error();
+    auto leases = Leases::create(*loop, memory->segments, sessions, config.hard_lease_ms);
+    if (!leases) return leases.error();
     KeeperWatch keeper(*loop, config, memory->segments, std::move(memory->keeper));
     keeper.start();
     auto server = ControlServer::create(*loop, sessions, endpoint->socket, *policy);
