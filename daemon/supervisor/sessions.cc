@@ -1,6 +1,7 @@
 #include "supervisor/sessions.h"
 
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -96,6 +97,7 @@ Sessions::Sessions(EventLoop& loop, const SegmentManager& segments, Registry& re
 Sessions::~Sessions() {
   for (const auto& [fd, session] : sessions_) loop_.unwatch(fd);
   for (const auto& [id, process] : processes_) loop_.unwatch(process.pidfd.get());
+  if (unproven_bell_) loop_.unwatch(unproven_bell_.get());
 }
 
 void Sessions::open(base::OwnedFd socket) {
@@ -225,6 +227,7 @@ void Sessions::end_agent(uint32_t agent_id, bool died, const char* how) {
   if (process->second.killed) how = "was killed";
   loop_.unwatch(process->second.pidfd.get());
   processes_.erase(process);
+  unproven_.erase(agent_id);
   const layout::AgentEntry& entry = registry_.agent(agent_id);
   const uint64_t begin_ns = base::monotonic_ns();
   registry_.settle(agent_id, died);
@@ -237,11 +240,31 @@ std::size_t Sessions::find_agents() {
     const layout::AgentEntry& entry = registry_.agent(id);
     auto pidfd = control::open_pidfd(static_cast<pid_t>(entry.pid));
     const bool lives = pidfd && is_same_process(entry, pidfd->get()) && !control::has_ended(pidfd->get());
-    if (lives && maps_our_memory(entry.pid) && watch_process(id, std::move(*pidfd), -1)) continue;
+    if (lives && watch_process(id, std::move(*pidfd), -1)) {
+      unproven_.insert(id);
+      continue;
+    }
     registry_.settle(id, true);
     log(LogLevel::Info, "agent %s (pid %u, agent %u) had ended; settled", entry.name, entry.pid, id);
   }
+  if (unproven_.empty()) return 0;
+  // Readable until it is closed: each turn of the loop handles what else came, and one agent.
+  unproven_bell_ = base::OwnedFd(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK));
+  auto watched = loop_.watch(unproven_bell_.get(), EPOLLIN, [this](uint32_t) { prove_next(); });
+  while (!watched && !unproven_.empty()) prove(*unproven_.begin());
   return processes_.size();
+}
+
+void Sessions::prove_next() {
+  if (!unproven_.empty()) prove(*unproven_.begin());
+  if (!unproven_.empty()) return;
+  loop_.unwatch(unproven_bell_.get());
+  unproven_bell_.reset();
+}
+
+void Sessions::prove(uint32_t agent_id) {
+  if (unproven_.erase(agent_id) == 0) return;
+  if (!maps_our_memory(registry_.agent(agent_id).pid)) end_agent(agent_id, true, "had given up its memory");
 }
 
 std::vector<std::string> Sessions::agent_names() const {
@@ -336,6 +359,7 @@ Sessions::Answer Sessions::attach(Session& session, const control::AttachRequest
   if (auto named = control::check_name(request.name); !named) return {named.error(), {}};
   // Its holder may have ended a moment ago, and the event is still behind this one.
   if (const auto holder = registry_.find_agent(request.name)) {
+    prove(*holder);
     const auto process = processes_.find(*holder);
     if (process != processes_.end() && control::has_ended(process->second.pidfd.get())) {
       end_agent(*holder, true, "ended");
