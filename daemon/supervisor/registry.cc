@@ -69,7 +69,7 @@ Registry::Registry(const SegmentManager& segments)
       routes_(table<std::byte>(super_.routes_offset)),
       route_arena_(static_cast<uint32_t>(super_.routes_bytes / layout::kRouteUnitBytes)),
       rings_(segments),
-      settlement_(segments.map(), &Registry::rings_of, this),
+      settlement_(segments.map()),
       topic_subscriptions_(super_.topic_capacity),
       agent_subscriptions_(super_.agent_capacity) {
   take_over();
@@ -130,6 +130,17 @@ void Registry::end_stray_queues() {
 uint64_t Registry::next_incarnation() noexcept {
   // Relaxed: a number for once; it stands in the segment before anything bears it.
   return super_.next_incarnation.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+uint64_t Registry::next_ring_incarnation(uint32_t agent_id) noexcept {
+  const uint64_t inbox = agent_incarnation(agent_id);
+  const std::vector<uint32_t> queues = queues_of(agent_id, inbox);
+  const auto name = [&](uint64_t incarnation) { return layout::make_receiver(agent_id, incarnation); };
+  for (;;) {  // At most one round for each ring the agent has.
+    const uint64_t next = next_incarnation();
+    const auto is_taken = [&](uint32_t id) { return name(rings_.incarnation(id)) == name(next); };
+    if (name(inbox) != name(next) && std::none_of(queues.begin(), queues.end(), is_taken)) return next;
+  }
 }
 
 // --- agents ---------------------------------------------------------------------------------------
@@ -252,17 +263,6 @@ void Registry::count(const control::Settled& settled) noexcept {
   super_.corrupt_words.fetch_add(settled.corrupt_count, std::memory_order_relaxed);
 }
 
-std::vector<control::TopicRing> Registry::rings_of(void* registry, uint32_t topic_id, uint32_t agent_id) {
-  const auto& self = *static_cast<const Registry*>(registry);
-  std::vector<control::TopicRing> rings;
-  if (topic_id >= self.topic_subscriptions_.size()) return rings;
-  for (const uint32_t id : self.topic_subscriptions_[topic_id]) {
-    const layout::SubscriptionEntry& subscription = self.subscriptions_[id];
-    if (subscription.agent == agent_id) rings.push_back({agent_id, subscription.ring_id});
-  }
-  return rings;
-}
-
 // --- topics and subscriptions -----------------------------------------------------------------------
 
 Result<uint32_t> Registry::topic(std::string_view name) {
@@ -376,7 +376,7 @@ Result<control::SubscribeReply> Registry::subscribe(uint32_t agent_id, const con
     entry.owner_incarnation = incarnation;
     entry.producer = 0;
     entry.producer_incarnation = 0;
-    const uint64_t ring_incarnation = next_incarnation();
+    const uint64_t ring_incarnation = next_ring_incarnation(agent_id);
     settlement_.open_queue(ring_id, ring_incarnation);
     rings_.publish(ring_id, ring_incarnation, kRingInUse);
   }

@@ -82,6 +82,8 @@ class Registry {
   // Ends rings whose subscription was not made any more, or was ended before them, when a kill came.
   void end_stray_queues();
   uint64_t next_incarnation() noexcept;
+  // For a ring of its own: a name in a message has the low bits only, and no other ring of the agent has them.
+  uint64_t next_ring_incarnation(uint32_t agent_id) noexcept;
 
   std::vector<layout::RouteReceiver> receivers_of(uint32_t topic_id) const;
   // False when the arena has no room: the old route stays, and what it names of the dead is refused by
@@ -93,8 +95,6 @@ class Registry {
   void free_ring(uint32_t ring_id) noexcept;
   std::vector<uint32_t> queues_of(uint32_t agent_id, uint64_t incarnation) const;
   void count(const control::Settled& settled) noexcept;
-  // For the settlement: where a topic reaches an agent. `topic_id` comes from a node segment.
-  static std::vector<control::TopicRing> rings_of(void* registry, uint32_t topic_id, uint32_t agent_id);
   void leave_channel(uint32_t ring_id, control::ChannelEnd end);
 
   const SegmentManager& segments_;

@@ -13,10 +13,9 @@
 
 namespace ripstop::supervisor {
 
-// States in a RingEntry's word.
-inline constexpr uint64_t kRingFree = 0;
-inline constexpr uint64_t kRingInUse = 1;
-inline constexpr uint64_t kRingSettling = 2;
+using layout::kRingFree;
+using layout::kRingInUse;
+using layout::kRingSettling;
 
 class RingDirectory {
  public:

@@ -28,8 +28,8 @@ struct Receiver {
   uint64_t head_mark = 0;  // One of them, when it was last asked whether the receiver keeps up.
 };
 
-// Whether the agent that the receiver word names is alive, as far as the registry knows.
-bool is_live(const control::FabricMap& map, uint32_t name) noexcept;
+// Whether the agent whose inbox the receiver word names is alive, as far as the registry knows.
+bool is_live(const control::FabricMap& map, uint32_t inbox) noexcept;
 
 // Makes receivers of a route's entries; the dead are left out, and so is an entry that names nothing
 // inside the maps, which is counted in `corrupt_count`.

@@ -98,25 +98,6 @@ bool Settlement::lies_in(ring::MpmcRing ring, Reference reference, uint32_t bit)
   return false;
 }
 
-Reference Settlement::message_of(Reference reference) const noexcept {
-  for (int depth = 0; depth <= memory::kBranchDepthMax; ++depth) {
-    const ChunkHeader* header = map_.chunks().find(layout::reference_chunk(reference));
-    if (header == nullptr || !layout::same_generation(reference, memory::read_holders(*header).generation)) return 0;
-    if (header->role != ChunkRole::Branch) return reference;
-    reference = header->root;
-  }
-  return 0;
-}
-
-bool Settlement::has_message(ring::MpmcRing ring, Reference message) const noexcept {
-  for (uint64_t index = 0; index < ring.slot_count(); ++index) {
-    const Seen seen = see(ring, index);
-    if (seen.state.phase != Phase::Full && seen.state.phase != Phase::Taken) continue;
-    if (message_of(seen.reference) == message) return true;
-  }
-  return false;
-}
-
 void Settlement::keep_for(uint32_t owner, ring::MpmcRing ring, uint64_t position, const ring::SlotView& slot) noexcept {
   layout::AgentBlock* block = map_.block(owner);
   if (block == nullptr || !has_bit(slot.low, layout::unpack(slot.state).bit)) return;
@@ -230,39 +211,45 @@ Settled Settlement::close_queue(uint32_t ring_id, uint32_t owner) noexcept {
   return settled;
 }
 
-ring::Push Settlement::push_missing(const TopicRing& place, ring::MpmcRing ring, uint64_t incarnation,
-                                    layout::AgentBlock& taker, Reference reference, uint32_t bit) noexcept {
-  const layout::RingEntry* entry = place.ring_id != 0 ? map_.ring_entry(place.ring_id) : nullptr;
-  const bool drops_oldest = entry != nullptr && entry->overflow == static_cast<uint8_t>(Overflow::DropOldest);
+std::optional<Settlement::Place> Settlement::find_place(uint32_t name, std::size_t lane) const noexcept {
+  const uint32_t agent_id = layout::receiver_agent(name);
+  layout::AgentBlock* block = map_.block(agent_id);
+  const layout::AgentEntry* entry = map_.agent_entry(agent_id);
+  if (block == nullptr || entry == nullptr) return std::nullopt;
+  const uint64_t word = entry->word.load(std::memory_order_acquire);  // A(directory)
+  if (layout::agent_word_state(word) != layout::AgentState::Live) return std::nullopt;
+  const uint64_t incarnation = layout::agent_word_incarnation(word);
+  if (layout::make_receiver(agent_id, incarnation) == name) return Place{map_.lane(*block, lane), incarnation, *block, false};
+  for (uint32_t ring_id = 1; const layout::RingEntry* ring = map_.ring_entry(ring_id); ++ring_id) {
+    if (ring->owner != agent_id || ring->owner_incarnation != incarnation) continue;
+    if ((ring->word.load(std::memory_order_acquire) & 3) != layout::kRingInUse) continue;  // A(directory)
+    const auto queue = map_.queue(ring_id);
+    if (!queue || layout::make_receiver(agent_id, queue->incarnation) != name) continue;
+    return Place{queue->ring, queue->incarnation, *block, ring->overflow == static_cast<uint8_t>(Overflow::DropOldest)};
+  }
+  return std::nullopt;
+}
+
+ring::Push Settlement::push_missing(Place& place, Reference reference, uint32_t bit) noexcept {
   // Others may take the room that was made: each round somebody made progress.
-  for (uint32_t round = 0; round < 4 * ring.slot_count() + 64; ++round) {
-    const ring::Tail tail = ring.find_tail(incarnation);
-    const ring::Push pushed = ring.push(tail, incarnation, reference, bit, 0);
-    if (pushed != ring::Push::Full || !drops_oldest) return pushed;
+  for (uint32_t round = 0; round < 4 * place.ring.slot_count() + 64; ++round) {
+    const ring::Tail tail = place.ring.find_tail(place.incarnation);
+    const ring::Push pushed = place.ring.push(tail, place.incarnation, reference, bit, 0);
+    if (pushed != ring::Push::Full || !place.drops_oldest) return pushed;
     if (tail.outcome != ring::Push::Full) continue;
-    if (memory::evict_oldest(map_.chunks(), ring, tail, incarnation, taker) == memory::Evict::Stuck) return pushed;
+    const memory::Evict evicted = memory::evict_oldest(map_.chunks(), place.ring, tail, place.incarnation, place.taker);
+    if (evicted == memory::Evict::Stuck) return pushed;
   }
   return ring::Push::Full;
 }
 
-void Settlement::settle_delivery(ChunkHeader& root, Reference reference, uint32_t bit, uint32_t receiver,
+void Settlement::settle_delivery(const ChunkHeader& root, Reference reference, uint32_t bit, uint32_t receiver,
                                  Settled& settled) noexcept {
   if (!has_bit(reference, bit)) return;  // Delivered and released long ago.
-  const uint32_t agent_id = layout::receiver_agent(receiver);
-  layout::AgentBlock* block = map_.block(agent_id);
-  const layout::AgentEntry* entry = map_.agent_entry(agent_id);
-  const uint64_t word = entry == nullptr ? 0 : entry->word.load(std::memory_order_acquire);  // A(directory)
-  const bool lives = block != nullptr && layout::agent_word_state(word) == layout::AgentState::Live &&
-                     layout::receiver_incarnation(receiver) == (layout::agent_word_incarnation(word) & 0x3ffff);
-  const std::vector<TopicRing> rings =
-      lives ? rings_of_(context_, root.topic_id, agent_id) : std::vector<TopicRing>();
-  const std::size_t lane = std::min<std::size_t>(root.priority, layout::kLaneCount - 1);
-  for (const TopicRing& place : rings) {
-    const auto queue = place.ring_id != 0 ? map_.queue(place.ring_id) : std::nullopt;
-    if (place.ring_id != 0 && !queue) continue;
-    if (lies_in(place.ring_id != 0 ? queue->ring : map_.lane(*block, lane), reference, bit)) return;
-  }
-  if (block != nullptr) {
+  auto place = find_place(receiver, std::min<std::size_t>(root.priority, layout::kLaneCount - 1));
+  if (place && lies_in(place->ring, reference, bit)) return;
+  // Also when the ring is no more: its living taker has what it had in hand in its held table.
+  if (const layout::AgentBlock* block = map_.block(layout::receiver_agent(receiver))) {
     for (const base::AtomicPair& held : block->held) {
       // A(held)
       const uint64_t low = held.low.load(std::memory_order_acquire);
@@ -271,22 +258,12 @@ void Settlement::settle_delivery(ChunkHeader& root, Reference reference, uint32_
     }
   }
   if (!has_bit(reference, bit)) return;  // It went while we looked: it had been pushed.
-  const Reference message = message_of(reference);
-  for (const TopicRing& place : rings) {
-    const auto queue = place.ring_id != 0 ? map_.queue(place.ring_id) : std::nullopt;
-    if (place.ring_id != 0 && !queue) continue;
-    ring::MpmcRing ring = place.ring_id != 0 ? queue->ring : map_.lane(*block, lane);
-    // One agent may have the topic twice: a ring that has the message has it by another bit, of this chunk
-    // or of another branch.
-    if (has_message(ring, message)) continue;
-    const uint64_t incarnation = place.ring_id != 0 ? queue->incarnation : layout::agent_word_incarnation(word);
-    if (push_missing(place, ring, incarnation, *block, reference, bit) == ring::Push::Ok) {
-      ++settled.completed_count;
-      return;
-    }
+  if (place && push_missing(*place, reference, bit) == ring::Push::Ok) {
+    ++settled.completed_count;
+    return;
   }
   // Nobody there, or no room: recovery never waits.
-  if (memory::release(map_.chunks(), reference, bit) != memory::Release::Gone && lives) ++settled.full_count;
+  if (memory::release(map_.chunks(), reference, bit) != memory::Release::Gone && place) ++settled.full_count;
 }
 
 void Settlement::settle_names(ChunkHeader& root, ChunkHeader& holder, Reference reference,

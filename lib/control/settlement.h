@@ -10,8 +10,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
-#include <vector>
 
 #include "control/fabric_map.h"
 
@@ -29,20 +29,10 @@ struct Settled {
   uint64_t corrupt_count = 0;    // Words that were out of bounds.
 };
 
-// A ring of its own that the agent took from, or one through which a topic reaches a receiver.
-struct TopicRing {
-  uint32_t agent_id;
-  uint32_t ring_id;  // 0: its inbox.
-};
-
 class Settlement {
  public:
-  // Answers which rings a topic has at an agent now, for sends that the dead left unfinished.
-  using RingsOf = std::vector<TopicRing> (*)(void* context, uint32_t topic_id, uint32_t agent_id);
-
   // Lifetime: `map` outlives it.
-  Settlement(const FabricMap& map, RingsOf rings_of, void* context) noexcept
-      : map_(map), rings_of_(rings_of), context_(context) {}
+  explicit Settlement(const FabricMap& map) noexcept : map_(map) {}
 
   // Settles an agent whose process is dead, or which detached. `own_rings` are the queue rings it owned.
   Settled settle(uint32_t agent_id, uint64_t incarnation, std::span<const uint32_t> own_rings) noexcept;
@@ -55,6 +45,15 @@ class Settlement {
   Settled close_queue(uint32_t ring_id, uint32_t owner) noexcept;
 
  private:
+  // A ring that a receiver word names.
+  struct Place {
+    ring::MpmcRing ring;
+    uint64_t incarnation;
+    layout::AgentBlock& taker;
+    bool drops_oldest;
+  };
+  // The ring called `name`, a lane if it is an inbox; nothing when it is no more.
+  std::optional<Place> find_place(uint32_t name, std::size_t lane) const noexcept;
   // `living_owner`: what it has taken goes to its held table instead of being released.
   void close_ring(ring::MpmcRing ring, uint32_t living_owner, Settled& settled) noexcept;
   void keep_for(uint32_t owner, ring::MpmcRing ring, uint64_t position, const ring::SlotView& slot) noexcept;
@@ -62,11 +61,10 @@ class Settlement {
   void reopen_ring(ring::MpmcRing ring, uint64_t incarnation) noexcept;
   void settle_sends(layout::AgentBlock& block, Settled& settled) noexcept;
   void settle_send(layout::AgentBlock& block, const layout::SenderIntent& intent, Settled& settled) noexcept;
-  void settle_delivery(layout::ChunkHeader& root, layout::Reference reference, uint32_t bit, uint32_t receiver,
+  void settle_delivery(const layout::ChunkHeader& root, layout::Reference reference, uint32_t bit, uint32_t receiver,
                        Settled& settled) noexcept;
   // Pushes a delivery that is missing; the oldest message makes room where that is the ring's policy.
-  ring::Push push_missing(const TopicRing& place, ring::MpmcRing ring, uint64_t incarnation, layout::AgentBlock& taker,
-                          layout::Reference reference, uint32_t bit) noexcept;
+  ring::Push push_missing(Place& place, layout::Reference reference, uint32_t bit) noexcept;
   void settle_names(layout::ChunkHeader& root, layout::ChunkHeader& holder, layout::Reference reference,
                     std::span<const uint32_t> names, Settled& settled) noexcept;
   // Direct lanes that end at the agent: what it had not released goes. Those of which it was the
@@ -84,17 +82,11 @@ class Settlement {
   void finish_closing(Settled& settled) noexcept;
   void wake_sleepers() noexcept;
   bool lies_in(ring::MpmcRing ring, layout::Reference reference, uint32_t bit) const noexcept;
-  // The root of the message whose delivery `reference` bears, itself or a branch of it.
-  layout::Reference message_of(layout::Reference reference) const noexcept;
-  // Whether any delivery of the message lies in the ring.
-  bool has_message(ring::MpmcRing ring, layout::Reference message) const noexcept;
   // Whether the message that a link names as `root`, itself or through branches, was committed and lives.
   bool is_committed(layout::Reference root) const noexcept;
   bool has_bit(layout::Reference reference, uint32_t bit) const noexcept;
 
   const FabricMap& map_;
-  RingsOf rings_of_;
-  void* context_;
 };
 
 }  // namespace ripstop::control

@@ -14,7 +14,6 @@ namespace ripstop::control {
 
 namespace {
 
-constexpr uint64_t kRingInUse = 1;  // RingEntry.word.
 
 // Marks of several tails are added up, so each must be unlike any other's.
 uint64_t mixed(uint64_t value) noexcept {
@@ -119,7 +118,7 @@ uint32_t Sleepers::ring() {
   for (uint32_t ring_id = 1; ring_id < rings; ++ring_id) {
     const layout::RingEntry* entry = map_.ring_entry(ring_id);
     if (entry == nullptr) break;
-    if ((entry->word.load(std::memory_order_acquire) & 3) != kRingInUse) continue;  // A(directory)
+    if ((entry->word.load(std::memory_order_acquire) & 3) != layout::kRingInUse) continue;  // A(directory)
     const uint32_t owner = entry->owner;
     if (owner >= high || !seen_[owner].asleep) continue;
     const auto queue = map_.queue(ring_id);

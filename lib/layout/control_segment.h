@@ -216,6 +216,11 @@ static_assert(sizeof(SubscriptionEntry) == 64);
 
 enum class RingKind : uint8_t { Queue = 1, Channel = 2 };
 
+// In a RingEntry's word.
+inline constexpr uint64_t kRingFree = 0;
+inline constexpr uint64_t kRingInUse = 1;
+inline constexpr uint64_t kRingSettling = 2;
+
 // A ring or channel of the arenas. Its place and geometry never change; its owner and use do.
 struct RingEntry {
   std::atomic<uint64_t> word;  // {incarnation:62, 0 free / 1 in use / 2 being settled}.

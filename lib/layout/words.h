@@ -125,7 +125,8 @@ constexpr DirectWord unpack_direct(uint64_t word) noexcept {
 
 // --- receivers ------------------------------------------------------------------------------------
 
-// A receiver as a message header names it: {incarnation's low bits:18, agent:14}. Zero: nobody.
+// A receiver as a message names it: an agent and the incarnation of the ring of its that is meant, be it its
+// inbox or one of its own: {incarnation's low bits:18, agent:14}. An agent as a source: by its inbox. Zero: nobody.
 constexpr uint32_t make_receiver(uint32_t agent, uint64_t incarnation) noexcept {
   return (static_cast<uint32_t>(incarnation & 0x3ffff) << kOwnerBits) | agent;
 }

@@ -156,15 +156,6 @@ layout::RingEntry& FakeFabric::ring_entry(uint32_t ring_id) {
   return reinterpret_cast<layout::RingEntry*>(control_->bytes().data() + superblock().rings_offset)[ring_id];
 }
 
-std::vector<control::TopicRing> FakeFabric::rings_of(void* context, uint32_t topic_id, uint32_t agent_id) {
-  std::vector<control::TopicRing> rings;
-  for (const Route& route : static_cast<FakeFabric*>(context)->routes_) {
-    if (route.topic_id == topic_id && route.ring.agent_id == agent_id) rings.push_back(route.ring);
-  }
-  if (rings.empty()) rings.push_back({agent_id, 0});
-  return rings;
-}
-
 uint64_t FakeFabric::attach(uint32_t agent_id) {
   const uint64_t incarnation = next_incarnation_++;
   settlement().open_inbox(agent_id, incarnation);

@@ -80,15 +80,15 @@ class FakeFabric {
   ring::MpmcRing lane(uint32_t agent_id, std::size_t lane) { return map_->lane(block(agent_id), lane); }
   std::span<std::byte> node_bytes(uint32_t node) { return nodes_[node]->bytes(); }
 
-  // Says which rings a topic has at an agent: its inbox, and what add_route() named.
-  control::Settlement settlement() { return {*map_, &FakeFabric::rings_of, this}; }
-  void add_route(uint32_t topic_id, uint32_t agent_id, uint32_t ring_id) { routes_.push_back({topic_id, {agent_id, ring_id}}); }
+  control::Settlement settlement() { return control::Settlement(*map_); }
 
   // What the supervisor does to its entry at attach, at a death and after it was settled.
   uint64_t attach(uint32_t agent_id);
   void kill(uint32_t agent_id);
   uint64_t incarnation(uint32_t agent_id);
+  // As messages name an agent's inbox, and a ring of its own.
   uint32_t name(uint32_t agent_id) { return layout::make_receiver(agent_id, incarnation(agent_id)); }
+  uint32_t ring_name(uint32_t ring_id) { return layout::make_receiver(ring_entry(ring_id).owner, map_->queue(ring_id)->incarnation); }
   // Gives a ring of its own to an agent. Returns the ring's incarnation.
   uint64_t open_queue(uint32_t ring_id, uint32_t owner);
 
@@ -98,18 +98,12 @@ class FakeFabric {
   std::vector<std::byte> snapshot();
 
  private:
-  struct Route {
-    uint32_t topic_id;
-    control::TopicRing ring;
-  };
-  static std::vector<control::TopicRing> rings_of(void* context, uint32_t topic_id, uint32_t agent_id);
   control::FabricMap make_map(bool second);
 
   std::unique_ptr<FakeSegment> control_;
   std::vector<std::unique_ptr<FakeSegment>> nodes_;
   std::optional<control::FabricMap> map_;
   std::optional<control::FabricMap> second_map_;
-  std::vector<Route> routes_;
   uint64_t next_incarnation_ = 100;
 };
 

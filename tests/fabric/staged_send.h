@@ -50,7 +50,7 @@ class StagedSend {
     std::vector<uint32_t> names;
     deliveries.clear();
     for (uint32_t i = 0; i < receivers_.size(); ++i) {
-      names.push_back(fabric_.name(receivers_[i]));
+      names.push_back(ring_id_ != 0 ? fabric_.ring_name(ring_id_) : fabric_.name(receivers_[i]));
       deliveries.push_back({i, 0, 0});
     }
     const auto bits = detail::name_receivers(heap_, root_, names, deliveries, links);

@@ -26,7 +26,7 @@ class Court {
       : world_(world), scenario_(scenario), verdict_(verdict), message_(world.next_id()) {}
 
   void run() {
-    recover() && ask_receivers() && look_for_leaks("after the drain") && fill_and_drain("the survivors") &&
+    be_quick() && recover() && ask_receivers() && look_for_leaks("after the drain") && fill_and_drain("the survivors") &&
         try_successor() && look_for_leaks("after the successor");
     verdict_.complete = true;
   }
@@ -38,13 +38,12 @@ class Court {
     return false;
   }
 
-  static std::vector<control::TopicRing> rings_of(void* court, uint32_t, uint32_t agent_id) {
-    std::vector<control::TopicRing> rings;
-    for (const Member& member : static_cast<Court*>(court)->world_.members()) {
-      if (member.place.id != agent_id) continue;
-      for (const Subscription& subscription : member.subscriptions) rings.push_back({agent_id, subscription.ring_id});
-    }
-    return rings;
+  // The receivers may be faster than recovery.
+  bool be_quick() {
+    if (!scenario_.quick_receivers) return true;
+    return for_each_survivor([&](Member& member, Subscription& subscription) {
+      return drain(subscription, early_.emplace_back()) || fail(Fault::Blocked, member.name + " takes without end");
+    });
   }
 
   // The death, and recovery again as by a supervisor that was killed at its end.
@@ -57,7 +56,7 @@ class Court {
     if (super.corrupt_words.load() != 0) return fail(Fault::Wrong, "recovery found words out of bounds");
 
     const std::vector<std::byte> once = world_.save();
-    control::Settlement again(world_.map(), &Court::rings_of, this);
+    control::Settlement again(world_.map());
     const control::Settled settled = again.settle(victim.place.id, victim.place.incarnation, {});
     if (settled.message_count + settled.chunk_count + settled.completed_count + settled.full_count + settled.corrupt_count != 0) {
       return fail(Fault::Doubled, "recovery, run again, found something to do");
@@ -101,9 +100,10 @@ class Court {
     return for_each_survivor([&](Member& member, Subscription& subscription) {
       const std::atomic<uint32_t>& bell = member.core->block().front.doorbell;
       const uint32_t word = bell.load();
-      Ids found;
+      Ids found = scenario_.quick_receivers ? early_[verdict_.subscription_count] : Ids{};
+      const std::size_t early_count = found.size();
       if (!drain(subscription, found)) return fail(Fault::Blocked, member.name + " takes without end");
-      if (!found.empty() && (word & layout::kDoorbellArmed) != 0 && (word & layout::kDoorbellRung) == 0) {
+      if (found.size() > early_count && (word & layout::kDoorbellArmed) != 0 && (word & layout::kDoorbellRung) == 0) {
         return fail(Fault::Blocked, member.name + " sleeps on a message and nobody rings");
       }
       return place(member, subscription, found);
@@ -196,6 +196,7 @@ class Court {
   World& world_;
   const Scenario& scenario_;
   Verdict& verdict_;
+  std::vector<Ids> early_;  // What quick receivers took, each subscription's.
   const uint64_t message_;  // The number that the victim gave.
 };
 

@@ -20,6 +20,7 @@ struct Scenario {
   std::function<void(Member& victim)> operate;
   uint32_t send_count = 0;     // Messages that it sends, 0 or 1.
   uint32_t release_count = 0;  // Messages that it releases of those it has.
+  bool quick_receivers = false;  // They take and release what they find before recovery runs.
 
   std::string name() const { return operation + ", " + state; }
 };

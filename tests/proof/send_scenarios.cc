@@ -34,6 +34,21 @@ void add_sends_to_inboxes(Scenarios& list) {
                     },
                     send_loan, 1, 0});
   }
+  // Two agents with two rings each, whose first delivery is taken and released before recovery comes.
+  for (const uint32_t own_count : {1u, 2u}) {
+    for (const State& state : {mail_states()[0], mail_states()[1]}) {
+      list.push_back({"send to an inbox and " + std::to_string(own_count) + " rings of its own, each of two", state.name, shape_for(2),
+                      [=](World& world) {
+                        make_receivers(world, 2);
+                        for (std::size_t i = 2; i < world.members().size(); ++i) {
+                          for (uint32_t ring = 0; ring < own_count; ++ring) (void)world.subscribe(world.members()[i], {.own_ring = true});
+                        }
+                        state.make(world);
+                        RIPSTOP_CHECK(victim(world).take_loan());
+                      },
+                      send_loan, 1, 0, true});
+    }
+  }
   for (const uint32_t receiver_count : {1u, 5u}) {
     for (const State& state : mail_states()) {
       list.push_back({"send of 3 segments to " + std::to_string(receiver_count), state.name, shape_for(receiver_count),

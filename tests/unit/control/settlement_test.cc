@@ -246,7 +246,6 @@ TEST_F(SettlementTest, AMessageInAHeldTableIsNotPushedAgain) {
 
 TEST_F(SettlementTest, ASendThroughARingOfItsOwnIsFinishedThere) {
   fabric_.open_queue(1, 3);
-  fabric_.add_route(7, 3, 1);
   StagedSend send(fabric_, *heap_, kDead, {3}, kLane, 1);
   ASSERT_TRUE(send.loan() && send.name());
   send.intend();
@@ -257,6 +256,40 @@ TEST_F(SettlementTest, ASendThroughARingOfItsOwnIsFinishedThere) {
   EXPECT_EQ(view.low, send.root().reference());
   EXPECT_EQ(memory::release(fabric_.chunks(), view.low, 0), memory::Release::Freed);
   expect_all_free();
+}
+
+// A message to two rings of one agent. The first delivery was taken and released, the second was not made:
+// it belongs into the second ring, and the first is left alone.
+TEST_F(SettlementTest, OfTwoRingsOfOneAgentTheOneThatIsNamedGetsTheMissingDelivery) {
+  fabric_.open_queue(1, 3);
+  fabric_.open_queue(2, 3);
+  const std::vector<uint32_t> ring_sets[] = {{0, 1}, {1, 0}, {1, 2}, {2, 1}};
+  for (const auto& rings : ring_sets) {
+    StagedSend send(fabric_, *heap_, kDead, {3, 3}, kLane);
+    ASSERT_TRUE(send.loan() && send.name());
+    const auto name = [&](uint32_t ring_id) { return ring_id == 0 ? fabric_.name(3) : fabric_.ring_name(ring_id); };
+    for (int i = 0; i < 2; ++i) send.root().header->receivers[i] = name(rings[i]);
+    send.intend();
+    send.commit();
+    // Bit 0 is gone: pushed, taken and released.
+    ASSERT_EQ(memory::release(fabric_.chunks(), send.root().reference(), 0), memory::Release::Held);
+    EXPECT_EQ(die().completed_count, 1u);
+    for (const uint32_t ring_id : {0u, 1u, 2u}) {
+      ring::MpmcRing ring = ring_id == 0 ? fabric_.lane(3, kLane) : fabric_.map().queue(ring_id)->ring;
+      ring::SlotView view{};
+      const uint64_t head = ring.head_hint().load();
+      ASSERT_EQ(ring.peek(head, view), ring_id == rings[1]) << "ring " << ring_id << " of " << rings[0] << ", " << rings[1];
+      if (ring_id != rings[1]) continue;
+      EXPECT_EQ(layout::unpack(view.state).bit, 1u);
+      ASSERT_EQ(memory::release(fabric_.chunks(), view.low, 1), memory::Release::Freed);
+      ring.empty(head, ring_id == 0 ? fabric_.incarnation(3) : fabric_.map().queue(ring_id)->incarnation);
+      ring.head_hint().store(head + 1);
+    }
+    expect_all_free();
+    incarnation_ = fabric_.attach(kDead);
+    delete heap_;
+    heap_ = new SlabHeap(fabric_.chunks(), 0, kDead, incarnation_);
+  }
 }
 
 // A supervisor killed in mid-recovery gave the slabs away already; the next one finds the intent and
@@ -523,7 +556,6 @@ TEST(SettlementOfGarbage, InEveryWordOfANodeEndsWithoutACrash) {
     FakeFabric fabric(FakeShape{2, 4, {{256, 8, 2}, {512, 2, 1}}, {4, 2, 4, 1, 8}, 2, 4});
     for (uint32_t agent = 1; agent < 8; ++agent) fabric.attach(agent);
     fabric.open_queue(1, 1);
-    fabric.add_route(3, 2, 1);
     const auto plausible = [&]() -> uint64_t {
       switch (random() % 6) {
         case 0: return random();
