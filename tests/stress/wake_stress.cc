@@ -14,6 +14,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <ctime>
 #include <thread>
 #include <vector>
 
@@ -21,6 +22,7 @@
 #include "ring/doorbell.h"
 #include "ring/space.h"
 #include "ring/spsc_channel.h"
+#include "stress/operations.h"
 
 namespace ripstop {
 namespace {
@@ -91,6 +93,7 @@ TEST(WakeStress, NoSleeperMissesAMessage) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_GT(sleep_count, 0u) << "nothing was tested: it never slept";
+  stress::Operations::count(kPublishers * each);
 }
 
 TEST(WakeStress, NoPublisherMissesTheRoom) {
@@ -137,6 +140,7 @@ TEST(WakeStress, NoPublisherMissesTheRoom) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(whole_slices.load(), 0u) << "of " << sleeps.load() << " waits";
   EXPECT_GT(sleeps.load(), 0u);
+  stress::Operations::count(kPublishers * each);
 }
 
 class ChannelStress : public testing::TestWithParam<uint32_t> {};
@@ -155,8 +159,9 @@ TEST_P(ChannelStress, EveryMessageArrivesOnceWholeAndInOrder) {
   ring::SpscChannel consumer(header, slots[0].bytes, slot_count, kSlotBytes);
   ASSERT_TRUE(producer.open_producer());
   ASSERT_TRUE(consumer.open_consumer());
-  const auto start = std::chrono::steady_clock::now();
-  const auto patient = [&] { return std::chrono::steady_clock::now() - start < std::chrono::seconds(30); };
+  // By the processor time of this process: another process's use of the machine is no fault of ours.
+  const std::clock_t start = std::clock();
+  const auto patient = [&] { return std::clock() - start < 60 * CLOCKS_PER_SEC; };
   std::thread thread([&] {
     for (uint64_t n = 1; n <= count; ++n) {
       while (!producer.has_room()) {
@@ -184,6 +189,7 @@ TEST_P(ChannelStress, EveryMessageArrivesOnceWholeAndInOrder) {
     consumer.pop();
   }
   thread.join();
+  stress::Operations::count(count);
 }
 
 INSTANTIATE_TEST_SUITE_P(SlotCounts, ChannelStress, testing::Values(1u, 2u, 64u));
@@ -230,6 +236,7 @@ TEST(WakeStress, NoEndOfAChannelMissesTheOther) {
     if (ring::needs_ring(header.space_bell.load(std::memory_order_relaxed), last_rung)) ring::ring_doorbell(header.space_bell, last_rung);
   }
   thread.join();
+  stress::Operations::count(count);
 }
 
 }  // namespace
