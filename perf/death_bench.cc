@@ -273,7 +273,7 @@ bool Mortuary::lose_one() {
 
 int run(int deaths, const std::vector<std::string>& settings) {
   prctl(PR_SET_TIMERSLACK, 1);
-  const bool first = go_before_others();
+  const BeforeOthers before_others;
   std::array<std::unique_ptr<Mortuary>, 2> fabrics;
   for (std::size_t i = 0; i < fabrics.size(); ++i) {
     std::vector<std::string> all = settings;
@@ -286,7 +286,7 @@ int run(int deaths, const std::vector<std::string>& settings) {
   }
   const bool huge = fabrics[0]->pages() == "huge";
   std::printf("%d deaths on each kind of pages, in turn; %.0f MiB mapped and touched; %s\n", deaths,
-              static_cast<double>(fabrics[0]->bytes()) / (1 << 20), first ? "nice -20" : "not before other work");
+              static_cast<double>(fabrics[0]->bytes()) / (1 << 20), before_others.words());
   for (int i = 0; i < deaths; ++i) {
     for (const auto& fabric : fabrics) {
       if (!fabric->lose_one()) {
