@@ -196,7 +196,7 @@ void tell(const char* what, const Times& times, uint64_t floor_ns, bool& holds) 
 }
 
 int run(int agents, int processes, int rounds) {
-  const bool first = go_before_others();
+  const BeforeOthers before_others;
   Board* board = make_board();
   BenchSupervisor supervisor({"agents=" + std::to_string(agents + 16), "topics=4096"});
   if (board == nullptr || !supervisor.ready()) {
@@ -216,7 +216,7 @@ int run(int agents, int processes, int rounds) {
   if (!agent) return exit_code(agent.error());
   std::this_thread::sleep_for(kWindow);  // Warm.
 
-  std::printf("%d agents in %d processes; %d rounds; %s\n", agents, processes, rounds, first ? "nice -20" : "not before other work");
+  std::printf("%d agents in %d processes; %d rounds; %s\n", agents, processes, rounds, before_others.words());
   Successors successors;
   for (int round = 0; round < rounds && board->failed_count == 0; ++round) {
     if (!run_round(supervisor, *board, *agent, round, static_cast<uint32_t>(total) + 1, successors)) {

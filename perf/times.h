@@ -37,15 +37,27 @@ class Times {
   std::vector<uint64_t> ns_;
 };
 
-// As root, this process and those it starts go before the machine's other work, their session before
-// other sessions. What is measured is then Ripstop and the kernel, not who else had the core. False: not
-// allowed.
-inline bool go_before_others() noexcept {
-  if (std::FILE* session = std::fopen("/proc/self/autogroup", "w")) {  // A kernel with autogroups.
-    std::fputs("-20", session);
+// As root, this process and those it starts go before the machine's other work, and until this ends their
+// session before other sessions. What is measured is then Ripstop and the kernel, not who else had the core.
+class BeforeOthers {
+ public:
+  BeforeOthers() noexcept : allowed_(setpriority(PRIO_PROCESS, 0, -20) == 0) { set_session("-20"); }
+  BeforeOthers(const BeforeOthers&) = delete;
+  BeforeOthers& operator=(const BeforeOthers&) = delete;
+  ~BeforeOthers() { set_session("0"); }
+
+  const char* words() const noexcept { return allowed_ ? "nice -20" : "not before other work"; }
+
+ private:
+  // Nice counts within a session only; between sessions, the session's own does, where there are autogroups.
+  void set_session(const char* nice) const noexcept {
+    std::FILE* session = allowed_ ? std::fopen("/proc/self/autogroup", "w") : nullptr;
+    if (session == nullptr) return;
+    std::fputs(nice, session);
     std::fclose(session);
   }
-  return setpriority(PRIO_PROCESS, 0, -20) == 0;
-}
+
+  bool allowed_;
+};
 
 }  // namespace ripstop::perf

@@ -166,6 +166,7 @@ void Sessions::close(Session& session) {
 }
 
 // Every thread is asked: one that has ended says nothing, also the first, whose others may go on.
+// Whoever cannot be asked (we have no descriptor left) is taken to map it: no evidence settles nobody.
 bool Sessions::maps_our_memory(uint32_t pid) const {
   std::error_code none;
   for (std::filesystem::directory_iterator task("/proc/" + std::to_string(pid) + "/task", none), end; task != end;
@@ -173,7 +174,7 @@ bool Sessions::maps_our_memory(uint32_t pid) const {
     if (maps_list_names_us(task->path().string() + "/maps")) return true;
     if (none) break;
   }
-  return false;
+  return none && none != std::errc::no_such_file_or_directory && none != std::errc::no_such_process;
 }
 
 bool Sessions::maps_list_names_us(const std::string& path) const {
@@ -235,19 +236,24 @@ void Sessions::end_agent(uint32_t agent_id, bool died, const char* how) {
       static_cast<unsigned long long>((base::monotonic_ns() - begin_ns) / 1000));
 }
 
-std::size_t Sessions::find_agents() {
+Result<std::size_t> Sessions::find_agents() {
   for (const uint32_t id : registry_.agents()) {
     const layout::AgentEntry& entry = registry_.agent(id);
+    const auto unwatched = [&entry](std::string why) {
+      return Error{Errc::System, 0, "agent " + std::string(entry.name) + " (pid " + std::to_string(entry.pid) + ") cannot be watched",
+                   std::move(why), "the memory stays with its keeper; start again with more descriptors:     ulimit -n"};
+    };
     auto pidfd = control::open_pidfd(static_cast<pid_t>(entry.pid));
-    const bool lives = pidfd && is_same_process(entry, pidfd->get()) && !control::has_ended(pidfd->get());
-    if (lives && watch_process(id, std::move(*pidfd), -1)) {
+    if (!pidfd && pidfd.error().code != Errc::NotFound) return unwatched(to_string(pidfd.error()));
+    if (pidfd && is_same_process(entry, pidfd->get()) && !control::has_ended(pidfd->get())) {
+      if (!watch_process(id, std::move(*pidfd), -1)) return unwatched("epoll does not take it");
       unproven_.insert(id);
       continue;
     }
     registry_.settle(id, true);
     log(LogLevel::Info, "agent %s (pid %u, agent %u) had ended; settled", entry.name, entry.pid, id);
   }
-  if (unproven_.empty()) return 0;
+  if (unproven_.empty()) return std::size_t{0};
   // Readable until it is closed: each turn of the loop handles what else came, and one agent.
   unproven_bell_ = base::OwnedFd(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK));
   auto watched = loop_.watch(unproven_bell_.get(), EPOLLIN, [this](uint32_t) { prove_next(); });

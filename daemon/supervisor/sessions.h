@@ -37,7 +37,9 @@ class Sessions {
   // while no supervisor was there. Returns how many live. Which of them have executed another program
   // meanwhile is found out afterwards, one at a time between requests: reading a process's maps takes
   // longer than all the rest, and the fabric waits for its control calls.
-  std::size_t find_agents();
+  // Errors: System (a living process cannot be watched, for want of descriptors mostly): nothing may be
+  // settled then, nor served.
+  Result<std::size_t> find_agents();
 
   // Kills the process of an agent whose hard lease is over; its pidfd says when it is dead. Once is enough:
   // nothing happens when it was killed before.

@@ -214,7 +214,9 @@ Result<void> run_supervisor(const Config& config, std::span<const topology::Numa
     Registry registry(memory->segments);
     Sessions sessions(*loop, memory->segments, registry, *policy, [&] { loop->stop(); });
     if (memory->is_adopted) {
-      log(LogLevel::Info, "took over from pid %d, which was killed: %zu agents live", left_behind.pid, sessions.find_agents());
+      const auto live_count = sessions.find_agents();
+      if (!live_count) return live_count.error();
+      log(LogLevel::Info, "took over from pid %d, which was killed: %zu agents live", left_behind.pid, *live_count);
     }
     auto watch = Watch::create(*loop, memory->segments, memory->is_adopted);
     if (!watch) return watch.error();

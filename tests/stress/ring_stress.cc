@@ -1,8 +1,7 @@
 // The ring and the holders under threads that play processes on ONE mapping, for ThreadSanitizer.
 //
-// Payloads are plain memory: a missing edge is a data race that the tool names. A test publishes as many
-// messages as it wants or as the machine manages within kBudget. Every wait is bounded; a test that does
-// not get on fails after kPatience instead of hanging.
+// Payloads are plain memory: a missing edge is a data race that the tool names. Every wait is bounded; a
+// test that does not get on fails after kPatience instead of hanging.
 //
 // Seen to fail under TSan (g++ 12) with an order weakened by hand, one at a time; data races named:
 //   A(slot)     MpmcRing::peek, acquire -> relaxed                    6
@@ -16,100 +15,32 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstring>
 #include <thread>
 #include <vector>
 
-#include "fabric/fake_fabric.h"
 #include "memory/evict.h"
-#include "memory/holders.h"
-#include "memory/slab_heap.h"
-#include "ring/mpmc_ring.h"
+#include "stress/stress_fabric.h"
 
-namespace ripstop {
+namespace ripstop::stress {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-using fabric::FakeFabric;
-using fabric::FakeShape;
-using memory::Loaned;
-using memory::SlabHeap;
-
-constexpr auto kBudget = std::chrono::seconds(5);
-constexpr auto kPatience = std::chrono::seconds(60);
 constexpr uint32_t kTaker = 7;
 constexpr uint32_t kRing = 1;
-constexpr uint32_t kPayloadWords = 8;
 
-// Instrumented code is slower, and under ThreadSanitizer a race shows in few rounds.
-#if defined(RIPSTOP_PAIR_TOLD)  // ThreadSanitizer, of either compiler (base/atomic_pair.h).
-constexpr uint64_t kMessages = 30'000;
-#elif defined(__SANITIZE_ADDRESS__)
-constexpr uint64_t kMessages = 24'000;
-#else
-constexpr uint64_t kMessages = 240'000;
-#endif
-
-// What a message says: its publisher and number, and the same in every word.
-void fill(const Loaned& loaned, uint64_t publisher, uint64_t number) {
-  auto* words = reinterpret_cast<uint64_t*>(memory::payload(*loaned.header));
-  for (uint32_t i = 0; i < kPayloadWords; ++i) words[i] = (publisher << 48) + number * 8 + i;
-  loaned.header->role = layout::ChunkRole::Root;
-  loaned.header->flags = 0;
-  loaned.header->payload_bytes = kPayloadWords * 8;
-}
-
-// Checks a message and returns it as publisher << 48 | number; ~0: torn.
-uint64_t check(const memory::ChunkMap& chunks, layout::Reference reference) {
-  layout::ChunkHeader* header = chunks.find(layout::reference_chunk(reference));
-  if (header == nullptr || header->payload_bytes != kPayloadWords * 8) return ~uint64_t{0};
-  const auto* words = reinterpret_cast<const uint64_t*>(memory::payload(*header));
-  const uint64_t first = words[0];
-  for (uint32_t i = 0; i < kPayloadWords; ++i) {
-    if (words[i] != first + i) return ~uint64_t{0};
-  }
-  return (first >> 48 << 48) | ((first & ((uint64_t{1} << 48) - 1)) / 8);
-}
-
-class RingStress : public testing::Test {
+class RingStress : public StressFabric {
  protected:
-  explicit RingStress(uint32_t slots = 64) : fabric_(FakeShape{1, 16, {{256, 64, 8}}, {4, 4, 64, 4, 4}, 1, slots}) {
-    for (uint32_t agent = 1; agent < 16; ++agent) fabric_.attach(agent);
+  explicit RingStress(uint32_t slots = 64) : StressFabric(FakeShape{1, 16, {{256, 64, 8}}, {4, 4, 64, 4, 4}, 1, slots}) {
     incarnation_ = fabric_.open_queue(kRing, kTaker);
   }
   ring::MpmcRing ring() { return fabric_.map().queue(kRing)->ring; }
-  // Gives up, and ends all threads, when nothing goes on.
-  bool patient() {
-    if (Clock::now() - start_ < kPatience) return !given_up_.load(std::memory_order_relaxed);
-    given_up_.store(true);
-    return false;
-  }
-  bool time_over() const { return Clock::now() - start_ > kBudget; }
-  // Publishes up to `count` messages in a thread of its own; `make_room` is asked when the ring is full.
-  template <class MakeRoom>
-  void start_publisher(uint32_t publisher, uint64_t count, MakeRoom make_room, int lives = 1) {
-    running_.fetch_add(1);
-    threads_.emplace_back([this, publisher, count, make_room, lives] {
-      for (int life = 0; life < lives; ++life) publish(publisher, count, make_room);
-      running_.fetch_sub(1);
-    });
-  }
-  // Whether anything is still to come when so many have arrived.
-  bool more_than(uint64_t arrived) { return patient() && (running_.load() > 0 || arrived < published_.load()); }
-  void join() {
-    for (std::thread& thread : threads_) thread.join();
-  }
+  // Publishes `count` messages; `make_room` is asked when the ring is full.
   template <class MakeRoom>
   void publish(uint32_t publisher, uint64_t count, MakeRoom make_room) {
     SlabHeap heap(fabric_.chunks(), 0, publisher, fabric_.incarnation(publisher));
     ring::MpmcRing ring = this->ring();
-    for (uint64_t number = 1; number <= count && !time_over(); ++number) {
-      auto loaned = heap.loan(0);
-      while (!loaned && patient()) {
-        std::this_thread::yield();
-        loaned = heap.loan(0);
-      }
+    for (uint64_t number = 1; number <= count; ++number) {
+      const auto loaned = loan(heap);
       if (!loaned) return;
       fill(*loaned, publisher, number);
       memory::commit(*loaned->header, 1);
@@ -119,49 +50,38 @@ class RingStress : public testing::Test {
         if (pushed == ring::Push::Ok) break;
         if (pushed != ring::Push::Full) {
           ADD_FAILURE() << "push: " << static_cast<int>(pushed);
-          given_up_.store(true);
+          give_up();
         }
         if (!patient()) return;
         make_room(ring, tail);
       }
-      published_.fetch_add(1);
       heap.sent(*loaned);
     }
   }
-  void expect_all_free() {
-    EXPECT_FALSE(given_up_.load()) << "nothing went on for too long";
-    const fabric::Census census = fabric_.census();
-    EXPECT_EQ(census.free_count, census.total());
-  }
   static void yield(ring::MpmcRing&, const ring::Tail&) { std::this_thread::yield(); }
 
-  FakeFabric fabric_;
   uint64_t incarnation_ = 0;
-  Clock::time_point start_ = Clock::now();
-  std::atomic<bool> given_up_{false};
-  std::atomic<int> running_{0};
-  std::atomic<uint64_t> published_{0};
-  std::vector<std::thread> threads_;
 };
 
 TEST_F(RingStress, ManyPushersOneTakerInPlace) {
   constexpr uint32_t kPushers = 3;
-  for (uint32_t publisher = 1; publisher <= kPushers; ++publisher) start_publisher(publisher, kMessages / kPushers, yield);
+  std::vector<std::thread> threads;
+  for (uint32_t publisher = 1; publisher <= kPushers; ++publisher) {
+    threads.emplace_back([this, publisher] { publish(publisher, kMessages / kPushers, yield); });
+  }
   ring::MpmcRing ring = this->ring();
   uint64_t head = ring.head_hint().load();
   uint64_t last[kPushers + 1] = {};
-  for (uint64_t taken = 0; more_than(taken);) {
+  for (uint64_t taken = 0; taken < kMessages / kPushers * kPushers && patient();) {
     ring::SlotView view{};
     if (!ring.peek(head, view)) {
       std::this_thread::yield();
       continue;
     }
-    const uint64_t message = check(fabric_.chunks(), view.low);
-    const uint64_t publisher = message >> 48;
-    const uint64_t number = message & ((uint64_t{1} << 48) - 1);
+    const auto [publisher, number] = check(fabric_.chunks(), view.low);
     if (publisher < 1 || publisher > kPushers || number != last[publisher] + 1) {
-      ADD_FAILURE() << "torn, lost or out of order: " << std::hex << message;
-      given_up_.store(true);
+      ADD_FAILURE() << "torn, lost or out of order: " << publisher << " " << number;
+      give_up();
       break;
     }
     last[publisher] = number;
@@ -169,22 +89,23 @@ TEST_F(RingStress, ManyPushersOneTakerInPlace) {
     ring.empty(head++, incarnation_);
     ++taken;
   }
-  join();
+  for (std::thread& thread : threads) thread.join();
   expect_all_free();
+  Operations::count(kMessages / kPushers * kPushers);
 }
 
 // Messages are released in another order than they were taken, so that EMPTY slots of two turns mix.
 TEST_F(RingStress, OutOfOrderReleaseUnderPushers) {
-  start_publisher(1, kMessages / 2, yield);
-  start_publisher(2, kMessages / 2, yield);
+  std::thread first([this] { publish(1, kMessages / 2, yield); });
+  std::thread second([this] { publish(2, kMessages / 2, yield); });
   ring::MpmcRing ring = this->ring();
   uint64_t head = ring.head_hint().load();
   std::vector<std::pair<uint64_t, ring::SlotView>> in_hand;
   uint64_t random = 88172645463325252u;
-  for (uint64_t released = 0; more_than(released);) {
+  for (uint64_t released = 0; released < kMessages / 2 * 2 && patient();) {
     ring::SlotView view{};
     if (in_hand.size() < 32 && ring.peek(head, view)) {
-      ASSERT_NE(check(fabric_.chunks(), view.low), ~uint64_t{0});
+      ASSERT_NE(check(fabric_.chunks(), view.low), kTorn);
       in_hand.emplace_back(head++, view);
       continue;
     }
@@ -200,8 +121,10 @@ TEST_F(RingStress, OutOfOrderReleaseUnderPushers) {
     in_hand.pop_back();
     ++released;
   }
-  join();
+  first.join();
+  second.join();
   expect_all_free();
+  Operations::count(kMessages);
 }
 
 // Any taker takes any message: each message is counted once.
@@ -212,11 +135,14 @@ TEST_F(RingStress, ManyPushersManyTakers) {
   std::vector<std::atomic<uint8_t>> seen(kPushers * (kEach + 1));
   std::atomic<uint64_t> head_line{ring().head_hint().load()};
   std::atomic<uint64_t> taken{0};
-  for (uint32_t publisher = 1; publisher <= kPushers; ++publisher) start_publisher(publisher, kEach, yield);
+  std::vector<std::thread> threads;
+  for (uint32_t publisher = 1; publisher <= kPushers; ++publisher) {
+    threads.emplace_back([this, publisher] { publish(publisher, kEach, yield); });
+  }
   for (uint32_t taker = 0; taker < kTakers; ++taker) {
-    threads_.emplace_back([&, taker] {
+    threads.emplace_back([&, taker] {
       ring::MpmcRing ring = this->ring();
-      while (more_than(taken.load())) {
+      while (taken.load() < kPushers * kEach && patient()) {
         // A hint that all takers move on.
         const uint64_t head = head_line.load(std::memory_order_relaxed);
         ring::SlotView view = ring.read(head);
@@ -230,12 +156,10 @@ TEST_F(RingStress, ManyPushersManyTakers) {
           std::this_thread::yield();
           continue;
         }
-        const uint64_t message = check(fabric_.chunks(), view.low);
-        const uint64_t publisher = message >> 48;
-        const uint64_t number = message & ((uint64_t{1} << 48) - 1);
+        const auto [publisher, number] = check(fabric_.chunks(), view.low);
         if (publisher < 1 || publisher > kPushers || number > kEach || seen[(publisher - 1) * (kEach + 1) + number].fetch_add(1) != 0) {
-          ADD_FAILURE() << "torn or twice: " << std::hex << message;
-          given_up_.store(true);
+          ADD_FAILURE() << "torn or twice: " << publisher << " " << number;
+          give_up();
           return;
         }
         EXPECT_EQ(memory::release(fabric_.chunks(), view.low, 0), memory::Release::Freed);
@@ -244,9 +168,10 @@ TEST_F(RingStress, ManyPushersManyTakers) {
       }
     });
   }
-  join();
-  EXPECT_EQ(taken.load(), published_.load());
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(taken.load(), kPushers * kEach);
   expect_all_free();
+  Operations::count(kPushers * kEach);
 }
 
 // Publishers drop the oldest under the hands of the taker. Each message is taken or dropped, never both.
@@ -258,6 +183,7 @@ class EvictStress : public RingStress {
 TEST_F(EvictStress, AnEvictorAndTheTakerNeverGetTheSameMessage) {
   constexpr uint64_t kEach = kMessages / 2;
   std::atomic<uint64_t> dropped{0};
+  std::atomic<int> running{2};
   layout::AgentBlock& block = fabric_.block(kTaker);
   const auto drop_oldest = [&](ring::MpmcRing& ring, const ring::Tail& tail) {
     if (tail.outcome != ring::Push::Full) return;
@@ -267,7 +193,13 @@ TEST_F(EvictStress, AnEvictorAndTheTakerNeverGetTheSameMessage) {
       case memory::Evict::Stuck: std::this_thread::yield(); break;
     }
   };
-  for (uint32_t publisher = 1; publisher <= 2; ++publisher) start_publisher(publisher, kEach, drop_oldest);
+  std::vector<std::thread> threads;
+  for (uint32_t publisher = 1; publisher <= 2; ++publisher) {
+    threads.emplace_back([&, publisher] {
+      publish(publisher, kEach, drop_oldest);
+      running.fetch_sub(1);
+    });
+  }
   ring::MpmcRing ring = this->ring();
   uint64_t head = ring.head_hint().load();
   uint64_t taken = 0;
@@ -278,7 +210,7 @@ TEST_F(EvictStress, AnEvictorAndTheTakerNeverGetTheSameMessage) {
     const int64_t ahead = layout::turn_distance(layout::word_turn(view.state), ring.turn(head));
     const layout::Phase phase = layout::word_phase(view.state);
     if (ahead < 0 || (ahead == 0 && phase == layout::Phase::Empty)) {
-      if (running_.load() == 0 && layout::word_phase(ring.read(head).state) == layout::Phase::Empty) break;
+      if (running.load() == 0 && layout::word_phase(ring.read(head).state) == layout::Phase::Empty) break;
       std::this_thread::yield();
       continue;
     }
@@ -287,17 +219,15 @@ TEST_F(EvictStress, AnEvictorAndTheTakerNeverGetTheSameMessage) {
       continue;
     }
     if (!ring.take(head, view, kTaker)) continue;
-    const uint64_t message = check(fabric_.chunks(), view.low);
-    const uint64_t publisher = message >> 48;
-    const uint64_t number = message & ((uint64_t{1} << 48) - 1);
+    const auto [publisher, number] = check(fabric_.chunks(), view.low);
     if (publisher < 1 || publisher > 2 || number <= last[publisher]) {
-      ADD_FAILURE() << "torn or out of order: " << std::hex << message;
-      given_up_.store(true);
+      ADD_FAILURE() << "torn or out of order: " << publisher << " " << number;
+      give_up();
       break;
     }
     last[publisher] = number;
     if (taken % 3 == 0) std::this_thread::yield();  // Publishers find it in our hands.
-    EXPECT_EQ(check(fabric_.chunks(), view.low), message) << "gone while we had it";
+    EXPECT_EQ(check(fabric_.chunks(), view.low), (Said{publisher, number})) << "gone while we had it";
     EXPECT_EQ(memory::release(fabric_.chunks(), view.low, 0), memory::Release::Freed) << "dropped under our hands";
     if (!ring.finish(head, view, incarnation_)) {
       memory::unhold(block, view.low, 0);
@@ -306,10 +236,11 @@ TEST_F(EvictStress, AnEvictorAndTheTakerNeverGetTheSameMessage) {
     ++head;
     ++taken;
   }
-  join();
-  EXPECT_EQ(taken + dropped.load(), published_.load());
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(taken + dropped.load(), 2 * kEach);
   RecordProperty("moved", static_cast<int>(moved));
   expect_all_free();
+  Operations::count(taken + dropped.load());
 }
 
 // One message, many receivers that release it at once; the loaner uses its chunk again as soon as it is free.
@@ -322,15 +253,16 @@ TEST_F(HoldersStress, TheLastOfManyReleasersFreesAMessageWithItsLinks) {
   std::atomic<layout::Reference> current{0};
   std::atomic<uint64_t> done{0};
   std::atomic<uint64_t> last_round{kRounds};
+  std::vector<std::thread> threads;
   for (uint32_t receiver = 0; receiver < kReceivers; ++receiver) {
-    threads_.emplace_back([&, receiver] {
+    threads.emplace_back([&, receiver] {
       for (uint64_t expected = 1; expected <= kRounds; ++expected) {
         while (round.load(std::memory_order_acquire) < expected) {
           if (!patient() || last_round.load(std::memory_order_relaxed) < expected) return;
           std::this_thread::yield();
         }
         const layout::Reference reference = current.load(std::memory_order_relaxed);
-        EXPECT_EQ(check(fabric_.chunks(), reference), (uint64_t{1} << 48) | expected);
+        EXPECT_EQ(check(fabric_.chunks(), reference), (Said{1, expected}));
         EXPECT_NE(memory::release(fabric_.chunks(), reference, receiver), memory::Release::Gone);
         EXPECT_EQ(memory::release(fabric_.chunks(), reference, receiver), memory::Release::Gone);
         // Relaxed on purpose: the edge back to the loaner must come from the holders alone.
@@ -339,8 +271,9 @@ TEST_F(HoldersStress, TheLastOfManyReleasersFreesAMessageWithItsLinks) {
     });
   }
   SlabHeap heap(fabric_.chunks(), 0, 1, fabric_.incarnation(1));
-  uint64_t n = 1;
-  for (; n <= kRounds && patient() && !time_over(); ++n) {
+  uint64_t rounds = 0;
+  while (rounds < kRounds && patient() && !turns_are_over()) {
+    const uint64_t n = ++rounds;
     const Loaned root = *heap.loan(0);
     fill(root, 1, n);
     const Loaned link = *heap.loan(0);
@@ -358,9 +291,10 @@ TEST_F(HoldersStress, TheLastOfManyReleasersFreesAMessageWithItsLinks) {
     heap.sent(link);
     while (done.load(std::memory_order_relaxed) < n * kReceivers && patient()) std::this_thread::yield();
   }
-  last_round.store(n - 1, std::memory_order_relaxed);
-  join();
+  last_round.store(rounds, std::memory_order_relaxed);
+  for (std::thread& thread : threads) thread.join();
   expect_all_free();
+  Operations::count(rounds * kReceivers);
 }
 
 // Nothing but the holders between the two sides: R(commit) -> A(commit) there, R(release) -> A(release) back.
@@ -369,9 +303,9 @@ TEST_F(HoldersStress, TheHoldersAloneCarryAMessageAndItsChunkBack) {
   const Loaned first = *heap.loan(0);
   layout::ChunkHeader& header = *first.header;
   memory::abort_loan(header, first.generation);
-  // Relaxed, as what patient() reads: it must carry nothing.
+  // Relaxed: it must carry nothing from one side to the other.
   std::atomic<uint64_t> rounds{kMessages / 4};
-  threads_.emplace_back([&] {
+  std::thread reader([&] {
     for (uint64_t n = 1; n <= rounds.load(std::memory_order_relaxed); ++n) {
       memory::Holders holders = memory::read_holders(header);
       while (holders.bits != 1) {
@@ -380,13 +314,13 @@ TEST_F(HoldersStress, TheHoldersAloneCarryAMessageAndItsChunkBack) {
         holders = memory::read_holders(header);
       }
       const layout::Reference reference = layout::make_reference(first.chunk, holders.generation);
-      EXPECT_EQ(check(fabric_.chunks(), reference), (uint64_t{1} << 48) | n);
+      EXPECT_EQ(check(fabric_.chunks(), reference), (Said{1, n}));
       EXPECT_EQ(memory::release_seen(fabric_.chunks(), reference, holders.generation, 0), memory::Release::Freed);
     }
   });
   for (uint64_t n = 1; n <= rounds.load(std::memory_order_relaxed); ++n) {
     while (!memory::is_free(header) && patient()) std::this_thread::yield();
-    if (!memory::is_free(header) || time_over()) {
+    if (!memory::is_free(header) || turns_are_over()) {
       rounds.store(n - 1, std::memory_order_relaxed);
       break;
     }
@@ -394,32 +328,41 @@ TEST_F(HoldersStress, TheHoldersAloneCarryAMessageAndItsChunkBack) {
     fill({&header, first.chunk, generation, 0}, 1, n);
     memory::commit(header, 1);
   }
-  join();
+  reader.join();
   expect_all_free();
+  Operations::count(rounds.load());
 }
 
 // Slabs go from agent to agent with what is in flight in them.
 TEST_F(HoldersStress, SlabsChangeOwnersWhileMessagesAreInFlight) {
   constexpr uint64_t kEach = kMessages / 40;
+  std::vector<std::thread> threads;
+  std::atomic<int> running{2};
   std::atomic<uint64_t> torn{0};
-  for (uint32_t publisher = 1; publisher <= 2; ++publisher) start_publisher(publisher, kEach, yield, 20);
+  for (uint32_t publisher = 1; publisher <= 2; ++publisher) {
+    threads.emplace_back([&, publisher] {
+      for (int life = 0; life < 20; ++life) publish(publisher, kEach, yield);
+      running.fetch_sub(1);
+    });
+  }
   ring::MpmcRing ring = this->ring();
   uint64_t head = ring.head_hint().load();
   while (patient()) {
     ring::SlotView view{};
     if (!ring.peek(head, view)) {
-      if (running_.load() == 0 && !ring.peek(head, view)) break;
+      if (running.load() == 0 && !ring.peek(head, view)) break;
       std::this_thread::yield();
       continue;
     }
-    if (check(fabric_.chunks(), view.low) == ~uint64_t{0}) torn.fetch_add(1);
+    if (check(fabric_.chunks(), view.low) == kTorn) torn.fetch_add(1);
     EXPECT_EQ(memory::release(fabric_.chunks(), view.low, 0), memory::Release::Freed);
     ring.empty(head++, incarnation_);
   }
-  join();
+  for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(torn.load(), 0u);
   expect_all_free();
+  Operations::count(40 * kEach);
 }
 
 }  // namespace
-}  // namespace ripstop
+}  // namespace ripstop::stress
