@@ -213,6 +213,7 @@ void Inbox::release(InHand& in_hand) noexcept {
   if (agent_.usable()) [[likely]] {
     (void)memory::release_seen(map_.chunks(), in_hand.reference, in_hand.generation, in_hand.bit);
     if (in_hand.direct != 0) {
+      direct_.released(in_hand.direct - 1u, layout::chunk_index(layout::reference_chunk(in_hand.reference)));
       if (direct_.has_ended(in_hand.direct - 1u)) [[unlikely]] refresh_direct();
     } else {
       leave_place(in_hand);

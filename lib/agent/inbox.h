@@ -100,7 +100,10 @@ class Inbox {
   TakeOutcome open(Source& source, uint64_t position, const ring::SlotView& slot, Delivered& delivered);
   void leave_place(InHand& in_hand) noexcept;
   void prefetch_behind(const Source& source) const noexcept;
-  TakeOutcome set_aside(Source& source, uint64_t position, const ring::SlotView& slot, bool corrupt) noexcept;
+  void set_aside(Source& source, uint64_t position, const ring::SlotView& slot) noexcept;
+  TakeOutcome set_aside_corrupt(Source& source, uint64_t position, const ring::SlotView& slot, uint32_t offender) noexcept;
+  uint32_t owner_of(layout::ChunkId chunk) const noexcept;
+  void count_corrupt(uint32_t offender) noexcept;
   bool make_way(Source& source) noexcept;
   void remove_ring(Source& source);
   SubscriberCore* subscriber_of(uint32_t topic_id, const Source* source) const noexcept;

@@ -178,11 +178,12 @@ Sent PublisherCore::send(const memory::Loaned& root, uint32_t payload_bytes, Lin
   } else if (direct_.fits(payload_bytes) && lane == direct_.priority() && links.empty() &&
              wait_for_direct(wait_until(options, now))) {
     // Built elsewhere, because the lane was full or its chunk was out. A copy of so little costs less
-    // than the way through the rings, and the order needs no merging.
-    const memory::Loaned mine = *direct_.loan(0);
-    std::memcpy(memory::payload(*mine.header), memory::payload(*root.header), payload_bytes);
-    abort(root, {});
-    return send_direct(mine, payload_bytes, lane, options, now, ring);
+    // than the way through the rings, and the order needs no merging. Only damage takes the room back.
+    if (const auto mine = direct_.loan(0)) {
+      std::memcpy(memory::payload(*mine->header), memory::payload(*root.header), payload_bytes);
+      abort(root, {});
+      return send_direct(*mine, payload_bytes, lane, options, now, ring);
+    }
   }
   if (receivers_.size() == 1 && links.empty()) [[likely]] {
     // The usual case, without the lists: one receiver with room.
