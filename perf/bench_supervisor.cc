@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <thread>
+#include <utility>
 
 namespace ripstop::perf {
 
@@ -32,9 +33,9 @@ fs::path find_ripstopd() {
 
 }  // namespace
 
-BenchSupervisor::BenchSupervisor() {
-  const fs::path program = find_ripstopd();
-  if (program.empty()) {
+BenchSupervisor::BenchSupervisor(std::vector<std::string> settings)
+    : settings_(std::move(settings)), program_(find_ripstopd()) {
+  if (program_.empty()) {
     why_ = "there is no daemon/ripstopd in this build";
     return;
   }
@@ -47,17 +48,30 @@ BenchSupervisor::BenchSupervisor() {
   fs::create_directories(directory_ + "/ripstop");
   fs::permissions(directory_ + "/ripstop", fs::perms::owner_all);
   socket_ = directory_ + "/ripstop/bench.sock";
+  start();
+  wait_until_it_serves();
+}
+
+void BenchSupervisor::start() {
+  std::vector<std::string> words = {program_, "--fabric", "bench"};
+  for (const std::string& setting : settings_) words.insert(words.end(), {"--set", setting});
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  const std::string runtime = "XDG_RUNTIME_DIR=" + directory_;
   pid_ = fork();
-  if (pid_ == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGTERM);  // A bench that is stopped takes it along.
-    // What it logs about our agents does not belong among the figures.
-    const int nowhere = open("/dev/null", O_WRONLY);
-    dup2(nowhere, STDOUT_FILENO);
-    dup2(nowhere, STDERR_FILENO);
-    setenv("XDG_RUNTIME_DIR", directory_.c_str(), 1);
-    execl(program.c_str(), program.c_str(), "--fabric", "bench", static_cast<char*>(nullptr));
-    _exit(127);
-  }
+  if (pid_ != 0) return;
+  prctl(PR_SET_PDEATHSIG, SIGTERM);  // A bench that is stopped takes it along.
+  // What it logs about our agents does not belong among the figures.
+  const int nowhere = open("/dev/null", O_WRONLY);
+  dup2(nowhere, STDOUT_FILENO);
+  dup2(nowhere, STDERR_FILENO);
+  putenv(const_cast<char*>(runtime.c_str()));
+  execv(arguments[0], arguments.data());
+  _exit(127);
+}
+
+void BenchSupervisor::wait_until_it_serves() {
   const auto end = std::chrono::steady_clock::now() + kPatience;
   for (;;) {
     auto agent = Agent::attach(options("bench-look"));
@@ -76,9 +90,14 @@ BenchSupervisor::BenchSupervisor() {
   }
 }
 
+void BenchSupervisor::kill() {
+  ::kill(pid_, SIGKILL);
+  waitpid(std::exchange(pid_, -1), nullptr, 0);
+}
+
 BenchSupervisor::~BenchSupervisor() {
   if (pid_ > 0) {
-    kill(pid_, SIGTERM);
+    ::kill(pid_, SIGTERM);
     waitpid(pid_, nullptr, 0);
   }
   std::error_code ignored;

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <string>
+#include <vector>
 
 #include "ripstop/agent.h"
 
@@ -13,7 +14,8 @@ namespace ripstop::perf {
 class BenchSupervisor {
  public:
   // Starts it. ready() is false where there is no ripstopd or it does not start; why() says so.
-  BenchSupervisor();
+  // `settings`: as behind ripstopd's --set, for example "agents=1000".
+  explicit BenchSupervisor(std::vector<std::string> settings = {});
   BenchSupervisor(const BenchSupervisor&) = delete;
   BenchSupervisor& operator=(const BenchSupervisor&) = delete;
   ~BenchSupervisor();
@@ -22,8 +24,18 @@ class BenchSupervisor {
   const std::string& why() const noexcept { return why_; }
   AgentOptions options(std::string name) const;
   pid_t pid() const noexcept { return pid_; }
+  const std::string& socket() const noexcept { return socket_; }
+
+  // Ends it as a crash would; the keeper and the agents go on.
+  void kill();
+  // Starts another one in its place, and returns before that one serves.
+  void start();
 
  private:
+  void wait_until_it_serves();
+
+  std::vector<std::string> settings_;
+  std::string program_;
   std::string directory_;
   std::string socket_;
   std::string why_;

@@ -69,6 +69,8 @@ const Key kKeys[] = {
      "A small process that holds the memory, so that it outlives a killed supervisor."},
     {"drain_timeout_ms", &Config::drain_timeout_ms, "500", "ms", 0, 4000, nullptr,
      "At the end: how long agents have to detach by themselves."},
+    {"hard_lease_ms", &Config::hard_lease_ms, "0", "ms", 0, 86'400'000, nullptr,
+     "An agent that holds messages and neither takes nor releases one for so long is killed. 0: nobody is."},
     {"cpu_affinity", &Config::cpu_affinity, "[]", "", 0, 1023, nullptr,
      "Processors the supervisor may run on. Empty: all."},
     {"agents", &Config::agents, "250", "agents", 1, layout::kAgentIdMax, nullptr,

@@ -1,9 +1,13 @@
 #include "supervisor/sessions.h"
 
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -94,6 +98,7 @@ Sessions::Sessions(EventLoop& loop, const SegmentManager& segments, Registry& re
 Sessions::~Sessions() {
   for (const auto& [fd, session] : sessions_) loop_.unwatch(fd);
   for (const auto& [id, process] : processes_) loop_.unwatch(process.pidfd.get());
+  if (unproven_bell_) loop_.unwatch(unproven_bell_.get());
 }
 
 void Sessions::open(base::OwnedFd socket) {
@@ -162,6 +167,7 @@ void Sessions::close(Session& session) {
 }
 
 // Every thread is asked: one that has ended says nothing, also the first, whose others may go on.
+// Whoever cannot be asked (we have no descriptor left) is taken to map it: no evidence settles nobody.
 bool Sessions::maps_our_memory(uint32_t pid) const {
   std::error_code none;
   for (std::filesystem::directory_iterator task("/proc/" + std::to_string(pid) + "/task", none), end; task != end;
@@ -169,7 +175,7 @@ bool Sessions::maps_our_memory(uint32_t pid) const {
     if (maps_list_names_us(task->path().string() + "/maps")) return true;
     if (none) break;
   }
-  return false;
+  return none && none != std::errc::no_such_file_or_directory && none != std::errc::no_such_process;
 }
 
 bool Sessions::maps_list_names_us(const std::string& path) const {
@@ -200,14 +206,30 @@ bool Sessions::watch_process(uint32_t agent_id, base::OwnedFd pidfd, int session
 
 void Sessions::on_process_end(uint32_t agent_id) { end_agent(agent_id, true, "ended"); }
 
+void Sessions::kill_agent(uint32_t agent_id, uint64_t lease_ms) {
+  const auto process = processes_.find(agent_id);
+  if (process == processes_.end() || process->second.killed) return;
+  const layout::AgentEntry& entry = registry_.agent(agent_id);
+  if (syscall(SYS_pidfd_send_signal, process->second.pidfd.get(), SIGKILL, nullptr, 0) != 0) {
+    return log_error(LogLevel::Error, "an agent whose hard lease is over cannot be killed", system_error("pidfd_send_signal", errno));
+  }
+  process->second.killed = true;
+  log(LogLevel::Warning,
+      "agent %s (pid %u, agent %u) is killed: it holds messages and has neither taken nor released one for %llu ms "
+      "(hard_lease_ms)",
+      entry.name, entry.pid, agent_id, static_cast<unsigned long long>(lease_ms));
+}
+
 void Sessions::end_agent(uint32_t agent_id, bool died, const char* how) {
   const auto process = processes_.find(agent_id);
   if (process == processes_.end()) return;
   if (const auto session = sessions_.find(process->second.session_fd); session != sessions_.end()) {
     session->second->agent_id = 0;
   }
+  if (process->second.killed) how = "was killed";
   loop_.unwatch(process->second.pidfd.get());
   processes_.erase(process);
+  unproven_.erase(agent_id);
   const layout::AgentEntry& entry = registry_.agent(agent_id);
   const uint64_t begin_ns = base::monotonic_ns();
   registry_.settle(agent_id, died);
@@ -216,16 +238,41 @@ void Sessions::end_agent(uint32_t agent_id, bool died, const char* how) {
   on_settled_();
 }
 
-std::size_t Sessions::find_agents() {
+Result<std::size_t> Sessions::find_agents() {
   for (const uint32_t id : registry_.agents()) {
     const layout::AgentEntry& entry = registry_.agent(id);
+    const auto unwatched = [&entry](std::string why) {
+      return Error{Errc::System, 0, "agent " + std::string(entry.name) + " (pid " + std::to_string(entry.pid) + ") cannot be watched",
+                   std::move(why), "the memory stays with its keeper; start again with more descriptors:     ulimit -n"};
+    };
     auto pidfd = control::open_pidfd(static_cast<pid_t>(entry.pid));
-    const bool lives = pidfd && is_same_process(entry, pidfd->get()) && !control::has_ended(pidfd->get());
-    if (lives && maps_our_memory(entry.pid) && watch_process(id, std::move(*pidfd), -1)) continue;
+    if (!pidfd && pidfd.error().code != Errc::NotFound) return unwatched(to_string(pidfd.error()));
+    if (pidfd && is_same_process(entry, pidfd->get()) && !control::has_ended(pidfd->get())) {
+      if (!watch_process(id, std::move(*pidfd), -1)) return unwatched("epoll does not take it");
+      unproven_.insert(id);
+      continue;
+    }
     registry_.settle(id, true);
     log(LogLevel::Info, "agent %s (pid %u, agent %u) had ended; settled", entry.name, entry.pid, id);
   }
+  if (unproven_.empty()) return std::size_t{0};
+  // Readable until it is closed: each turn of the loop handles what else came, and one agent.
+  unproven_bell_ = base::OwnedFd(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK));
+  auto watched = loop_.watch(unproven_bell_.get(), EPOLLIN, [this](uint32_t) { prove_next(); });
+  while (!watched && !unproven_.empty()) prove(*unproven_.begin());
   return processes_.size();
+}
+
+void Sessions::prove_next() {
+  if (!unproven_.empty()) prove(*unproven_.begin());
+  if (!unproven_.empty()) return;
+  loop_.unwatch(unproven_bell_.get());
+  unproven_bell_.reset();
+}
+
+void Sessions::prove(uint32_t agent_id) {
+  if (unproven_.erase(agent_id) == 0) return;
+  if (!maps_our_memory(registry_.agent(agent_id).pid)) end_agent(agent_id, true, "had given up its memory");
 }
 
 std::vector<std::string> Sessions::agent_names() const {
@@ -326,6 +373,7 @@ Sessions::Answer Sessions::attach(Session& session, const control::AttachRequest
   if (auto named = control::check_name(request.name); !named) return {named.error(), {}};
   // Its holder may have ended a moment ago, and the event is still behind this one.
   if (const auto holder = registry_.find_agent(request.name)) {
+    prove(*holder);
     const auto process = processes_.find(*holder);
     if (process != processes_.end() && control::has_ended(process->second.pidfd.get())) {
       end_agent(*holder, true, "ended");

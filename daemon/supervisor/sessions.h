@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "control/peer.h"
@@ -34,8 +35,16 @@ class Sessions {
   void open(base::OwnedFd socket);
 
   // After a take-over: watches the processes of all agents in the registry, settles those that ended
-  // while no supervisor was there. Returns how many live.
-  std::size_t find_agents();
+  // while no supervisor was there. Returns how many live. Which of them have executed another program
+  // meanwhile is found out afterwards, one at a time between requests: reading a process's maps takes
+  // longer than all the rest, and the fabric waits for its control calls.
+  // Errors: System (a living process cannot be watched, for want of descriptors mostly): nothing may be
+  // settled then, nor served.
+  Result<std::size_t> find_agents();
+
+  // Kills the process of an agent whose hard lease is over; its pidfd says when it is dead. Once is enough:
+  // nothing happens when it was killed before.
+  void kill_agent(uint32_t agent_id, uint64_t lease_ms);
 
   // From now on attach is answered with Draining.
   void refuse_attaches() noexcept { draining_ = true; }
@@ -48,6 +57,7 @@ class Sessions {
   struct Process {
     base::OwnedFd pidfd;
     int session_fd = -1;  // -1: its connection is lost.
+    bool killed = false;  // By us.
   };
   struct Answer {
     control::Reply reply;
@@ -60,6 +70,9 @@ class Sessions {
   // False: the process cannot be watched.
   bool watch_process(uint32_t agent_id, base::OwnedFd pidfd, int session_fd);
   void end_agent(uint32_t agent_id, bool died, const char* how);
+  // Settles the agent if its process does not map our memory any more, unless that was asked before.
+  void prove(uint32_t agent_id);
+  void prove_next();
   bool maps_our_memory(uint32_t pid) const;
   bool maps_list_names_us(const std::string& path) const;
 
@@ -82,6 +95,8 @@ class Sessions {
   std::vector<uint64_t> node_inodes_;
   std::map<int, std::unique_ptr<Session>> sessions_;  // By socket.
   std::map<uint32_t, Process> processes_;             // By agent.
+  std::set<uint32_t> unproven_;                       // Agents whose maps were not looked at since the take-over.
+  base::OwnedFd unproven_bell_;                       // Readable while there are any.
   bool draining_ = false;
 };
 

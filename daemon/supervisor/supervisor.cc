@@ -15,6 +15,7 @@
 #include "supervisor/control_server.h"
 #include "supervisor/grace_timer.h"
 #include "supervisor/keeper_link.h"
+#include "supervisor/leases.h"
 #include "supervisor/log.h"
 #include "supervisor/registry.h"
 #include "supervisor/sd_notify.h"
@@ -217,11 +218,15 @@ Result<void> run_supervisor(const Config& config, std::span<const topology::Numa
     if (!grace) return grace.error();
     Sessions sessions(*loop, memory->segments, registry, *policy, [&] { loop->stop(); }, [&] { (*grace)->set(); });
     if (memory->is_adopted) {
-      log(LogLevel::Info, "took over from pid %d, which was killed: %zu agents live", left_behind.pid, sessions.find_agents());
+      const auto live_count = sessions.find_agents();
+      if (!live_count) return live_count.error();
+      log(LogLevel::Info, "took over from pid %d, which was killed: %zu agents live", left_behind.pid, *live_count);
     }
     (*grace)->set();
     auto watch = Watch::create(*loop, memory->segments, memory->is_adopted);
     if (!watch) return watch.error();
+    auto leases = Leases::create(*loop, memory->segments, sessions, config.hard_lease_ms);
+    if (!leases) return leases.error();
     KeeperWatch keeper(*loop, config, memory->segments, std::move(memory->keeper));
     keeper.start();
     auto server = ControlServer::create(*loop, sessions, endpoint->socket, *policy);

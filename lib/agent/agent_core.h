@@ -73,7 +73,8 @@ class AgentCore : public std::enable_shared_from_this<AgentCore> {
   const AgentOptions& options() const noexcept { return options_; }
   uint32_t id() const noexcept { return link_->attachment().agent_id; }
   uint64_t incarnation() const noexcept { return link_->attachment().incarnation; }
-  uint32_t node() const noexcept { return block_->header.node_index; }
+  // As the supervisor said at attach: the block's own copy is anybody's to write.
+  uint32_t node() const noexcept { return link_->attachment().node_index; }
   uint32_t name_word() const noexcept { return layout::make_receiver(id(), incarnation()); }
   const control::ControlView& view() const noexcept { return *view_; }
   const control::FabricMap& map() const noexcept { return *map_; }

@@ -36,6 +36,7 @@ bool DirectSource::open(const memory::ChunkMap& map, const control::DirectEntry&
   entry_ = entry;
   cursor_.store(word.start, std::memory_order_relaxed);  // Relaxed: has_mail() is excluded by the caller's lock.
   last_.store(0, std::memory_order_relaxed);             // Relaxed: as above.
+  in_hand_.store(0, std::memory_order_relaxed);          // Relaxed: as above.
   expected_ = 0;
   passed_count_ = 0;
   ended_ = word.state == DirectState::Ended;
@@ -43,9 +44,11 @@ bool DirectSource::open(const memory::ChunkMap& map, const control::DirectEntry&
 }
 
 bool DirectSource::look(Found& found) const noexcept {
-  ChunkHeader& header = at(cursor_.load(std::memory_order_relaxed));  // Relaxed: the receiving thread's.
+  const uint32_t cursor = cursor_.load(std::memory_order_relaxed);  // Relaxed: the receiving thread's.
+  ChunkHeader& header = at(cursor);
   const uint64_t mask = uint64_t{1} << bit_;
   if ((header.holders.high.load(std::memory_order_acquire) & mask) == 0) return false;  // A(commit)
+  if (((in_hand_.load(std::memory_order_relaxed) >> cursor) & 1) != 0) return false;     // Relaxed: as above.
   const control::DirectCopy copy = control::copy_direct(header);
   if (!copy.direct || copy.source != source_ || copy.row != row_) return false;
   // Relaxed: ours. A message that we have in hand since the last lap is no new one.
@@ -85,7 +88,7 @@ bool DirectInbox::may_open(uint32_t source, uint32_t row, uint64_t& expected) co
   return true;
 }
 
-uint32_t DirectInbox::refresh() noexcept {
+uint32_t DirectInbox::refresh(uint32_t& offender) noexcept {
   uint32_t corrupt_count = 0;
   version_ = block_.front.direct_version.load(std::memory_order_acquire);  // A(direct)
   waiting_ = false;
@@ -107,6 +110,7 @@ uint32_t DirectInbox::refresh() noexcept {
     }
     if (!source.open(map_, entry)) {
       ++corrupt_count;
+      offender = entry.source;
       base::Pair word = entry.pair;
       (void)block_.direct[i].compare_exchange(word, {0, 0});  // R(direct). Failure: it changed, and is seen next time.
       continue;

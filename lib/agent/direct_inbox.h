@@ -43,12 +43,18 @@ class DirectSource {
   bool is_from(uint32_t source, uint32_t row) const noexcept { return source == source_ && row == row_; }
   // The message of `found` is taken: the next one is in the next chunk.
   void taken(const Found& found) noexcept {
-    // Relaxed: ours; has_mail() may look once too often.
+    // Relaxed, all of them: ours; has_mail() may look once too often.
     last_.store(found.sequence, std::memory_order_relaxed);
-    const uint32_t cursor = cursor_.load(std::memory_order_relaxed) + 1;  // Relaxed: ours.
+    const uint32_t cursor = cursor_.load(std::memory_order_relaxed) + 1;
+    in_hand_.store(in_hand_.load(std::memory_order_relaxed) | uint64_t{1} << (cursor - 1), std::memory_order_relaxed);
     cursor_.store(cursor == chunk_count_ ? 0 : cursor, std::memory_order_relaxed);  // Relaxed: as above.
     expected_ = found.sequence + 1;
     passed_count_ = 0;
+  }
+  // A message of that chunk was released.
+  void released(uint32_t chunk_index) noexcept {
+    // Relaxed: ours, as above.
+    in_hand_.store(in_hand_.load(std::memory_order_relaxed) & ~(uint64_t{1} << chunk_index), std::memory_order_relaxed);
   }
   // Fetches the lines of a message `ahead` of the next one: worth it when it is there already.
   void prefetch(uint32_t ahead) const noexcept;
@@ -95,6 +101,7 @@ class DirectSource {
   control::DirectEntry entry_{};
   std::atomic<uint32_t> cursor_{0};
   std::atomic<uint64_t> last_{0};  // Sequence of the last one taken here: what lies a lap behind is older.
+  std::atomic<uint64_t> in_hand_{0};  // Bit i: the message in chunk i. It comes once, whatever its header says.
 };
 
 class DirectInbox {
@@ -108,8 +115,9 @@ class DirectInbox {
     // A(direct). `waiting_`: an offer is put off until an earlier lane of its publisher is drained.
     return block_.front.direct_version.load(std::memory_order_acquire) != version_ || waiting_;
   }
-  // Opens what was offered and notices what has ended. Returns the number of entries that make no sense.
-  uint32_t refresh() noexcept;
+  // Opens what was offered and notices what has ended. Returns the number of entries that make no sense, and
+  // the publisher that the last of them names.
+  uint32_t refresh(uint32_t& offender) noexcept;
   // Whether a lane of this priority ends here.
   bool serves(std::size_t priority) const noexcept { return (mask_ >> priority) & 1; }
   // Whether any publisher ever had a lane to us: then a sleeper brings the fence.
@@ -125,6 +133,8 @@ class DirectInbox {
   DirectSource* find_from(std::size_t priority, uint32_t source, uint32_t row, DirectSource::Found& found) noexcept;
   // A message of this publisher was taken from the inbox's lane of the priority.
   void taken_elsewhere(std::size_t priority, uint32_t source, uint32_t row, uint64_t sequence) noexcept;
+  // A message in the lane's chunk of that index was released.
+  void released(std::size_t index, uint32_t chunk_index) noexcept { sources_[index].released(chunk_index); }
   // Whether the lane has ended: then refresh() drops it when its last message is released.
   bool has_ended(std::size_t index) const noexcept { return sources_[index].has_ended(); }
   uint8_t index_of(const DirectSource& source) const noexcept { return static_cast<uint8_t>(&source - sources_.data()); }

@@ -93,16 +93,28 @@ SubscriberCore* Inbox::subscriber_of(uint32_t topic_id, const Source* source) co
   return nullptr;
 }
 
+// Reading the clock is a good part of what a take costs, so a fast stream is sampled: back to back every
+// fourth time, and else not for a message that was sent within kSameMomentNs of the last reading. That one
+// was taken in the same moment, or a moment later; a few in a row at most go without a reading.
+bool Inbox::reads_clock(uint64_t sent_ns) noexcept {
+  const bool same_moment = sent_ns - last_take_ns_ < kSameMomentNs;  // What was sent before wraps: not the same.
+  const bool back_to_back = busy_run_ > kBusyRun && busy_run_ % 4 != 0;
+  if ((same_moment || back_to_back) && ++unsampled_count_ < kUnsampledMax) return false;
+  unsampled_count_ = 0;
+  return true;
+}
+
 void Inbox::count_take(SubscriberCore& subscriber, const layout::ChunkHeader& header) noexcept {
-  // Reading the clock is a good part of what a take costs. Back to back it is read every fourth time.
-  if (busy_run_ <= kBusyRun || busy_run_ % 4 == 0) last_take_ns_ = base::scaled_now_ns(clock_);
-  const uint64_t now = last_take_ns_;
   const uint64_t sent_ns = header.publish_time_ns;
   count_up(block_.counters.taken_count, 1);
-  // Relaxed: evidence for whoever looks.
-  block_.counters.last_take_ns.store(now, std::memory_order_relaxed);
-  count_up(block_.latency_ns[layout::histogram_bucket(now > sent_ns ? now - sent_ns : 0)], 1);
-  subscriber.count(header, now);
+  if (reads_clock(sent_ns)) {
+    const uint64_t now = base::scaled_now_ns(clock_);
+    last_take_ns_ = now;
+    // Relaxed: evidence for whoever looks.
+    block_.counters.last_take_ns.store(now, std::memory_order_relaxed);
+    count_up(block_.latency_ns[layout::histogram_bucket(now > sent_ns ? now - sent_ns : 0)], 1);
+  }
+  subscriber.count(header, last_take_ns_);
 }
 
 TakeOutcome Inbox::take_pending(SubscriberCore* only, Delivered& delivered) noexcept {
@@ -201,6 +213,7 @@ void Inbox::release(InHand& in_hand) noexcept {
   if (agent_.usable()) [[likely]] {
     (void)memory::release_seen(map_.chunks(), in_hand.reference, in_hand.generation, in_hand.bit);
     if (in_hand.direct != 0) {
+      direct_.released(in_hand.direct - 1u, layout::chunk_index(layout::reference_chunk(in_hand.reference)));
       if (direct_.has_ended(in_hand.direct - 1u)) [[unlikely]] refresh_direct();
     } else {
       leave_place(in_hand);

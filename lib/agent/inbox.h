@@ -100,15 +100,21 @@ class Inbox {
   TakeOutcome open(Source& source, uint64_t position, const ring::SlotView& slot, Delivered& delivered);
   void leave_place(InHand& in_hand) noexcept;
   void prefetch_behind(const Source& source) const noexcept;
-  TakeOutcome set_aside(Source& source, uint64_t position, const ring::SlotView& slot, bool corrupt) noexcept;
+  void set_aside(Source& source, uint64_t position, const ring::SlotView& slot) noexcept;
+  TakeOutcome set_aside_corrupt(Source& source, uint64_t position, const ring::SlotView& slot, uint32_t offender) noexcept;
+  uint32_t owner_of(layout::ChunkId chunk) const noexcept;
+  void count_corrupt(uint32_t offender) noexcept;
   bool make_way(Source& source) noexcept;
   void remove_ring(Source& source);
   SubscriberCore* subscriber_of(uint32_t topic_id, const Source* source) const noexcept;
   InHand& new_in_hand();
   TakeOutcome sleep(SubscriberCore* only, uint64_t timeout_ns, Delivered& delivered);
   void count_take(SubscriberCore& subscriber, const layout::ChunkHeader& header) noexcept;
+  bool reads_clock(uint64_t sent_ns) noexcept;
   // A receiver that found something so many times in a row is behind: what it takes next is there already.
   static constexpr uint32_t kBusyRun = 3;
+  static constexpr uint64_t kSameMomentNs = 2000;
+  static constexpr uint32_t kUnsampledMax = 16;
 
   static Message<Bytes> message_of(Inbox& inbox, const Delivered& delivered) noexcept;
 
@@ -127,7 +133,8 @@ class Inbox {
   uint32_t direct_run_ = 0;  // Direct messages taken in a row.
   uint32_t quick_run_ = 0;   // Takes in a row that had to look a few times at most.
   uint32_t empty_run_ = 0;   // Looks in a row that found nothing.
-  uint64_t last_take_ns_ = 0;
+  uint64_t last_take_ns_ = 0;      // The clock's last reading at a take.
+  uint32_t unsampled_count_ = 0;   // Takes since.
   uint32_t busy_run_ = 0;    // Takes in a row that found something: more is likely to be there.
   std::vector<SubscriberCore*> subscribers_;
   std::size_t pending_count_ = 0;  // Over all subscribers.

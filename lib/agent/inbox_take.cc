@@ -30,15 +30,37 @@ constexpr uint32_t kPausesInStream = 6;
 // A busy direct lane leaves the others their turn.
 constexpr uint32_t kDirectRun = 16;
 
+// Looks at a source for one message. Each empties a slot or moves one out of the way, so that more than
+// some laps of it are somebody's who writes into slots as we empty them.
+uint32_t looks_max(const Source& source) noexcept { return 4 * source.slot_count() + 64; }
+
 }  // namespace
 
 // A slot without a message for us: its bit is cleared, if it is there, and the slot is given back.
-TakeOutcome Inbox::set_aside(Source& source, uint64_t position, const ring::SlotView& slot, bool corrupt) noexcept {
+void Inbox::set_aside(Source& source, uint64_t position, const ring::SlotView& slot) noexcept {
   (void)memory::release(map_.chunks(), slot.low, layout::unpack(slot.state).bit);
   (void)source.give_back(position, slot);
-  if (!corrupt) return TakeOutcome::Empty;
-  count_up(block_.counters.corrupt_count, 1);
+}
+
+// Who owns a chunk's slab, as a receiver word; 0: nobody does. Its publisher, while that has it.
+uint32_t Inbox::owner_of(layout::ChunkId chunk) const noexcept {
+  // Relaxed: evidence for a person.
+  const uint64_t word = map_.chunks().slab_owner(layout::chunk_node(chunk), layout::chunk_slab(chunk)).load(std::memory_order_relaxed);
+  const uint32_t agent = layout::slab_owner_agent(word);
+  return agent == 0 ? 0 : layout::make_receiver(agent, layout::slab_owner_incarnation(word));
+}
+
+TakeOutcome Inbox::set_aside_corrupt(Source& source, uint64_t position, const ring::SlotView& slot, uint32_t offender) noexcept {
+  set_aside(source, position, slot);
+  count_corrupt(offender);
   return TakeOutcome::Corrupt;
+}
+
+// `offender`: a receiver word; 0 when nothing says.
+void Inbox::count_corrupt(uint32_t offender) noexcept {
+  // Relaxed: evidence for a person. Before the count, which the supervisor looks at.
+  block_.counters.corrupt_source.store(offender, std::memory_order_relaxed);
+  count_up(block_.counters.corrupt_count, 1);
 }
 
 // Moves the oldest message in hand out of a ring that it is about to stop. False: the held table is full.
@@ -81,7 +103,7 @@ TakeOutcome Inbox::open(Source& source, uint64_t position, const ring::SlotView&
   const memory::ChunkMap& chunks = map_.chunks();
   const layout::SlotState state = layout::unpack(slot.state);
   layout::ChunkHeader* const held = chunks.find(layout::reference_chunk(slot.low));
-  if (held == nullptr) return set_aside(source, position, slot, true);
+  if (held == nullptr) return set_aside_corrupt(source, position, slot, 0);
   if (busy_run_ >= kBusyRun) prefetch_behind(source);
   // The lines come together; the first one for writing, because the release swaps it.
   base::prefetch_for_write(held);
@@ -90,19 +112,19 @@ TakeOutcome Inbox::open(Source& source, uint64_t position, const ring::SlotView&
   base::prefetch_for_read(payload + base::kCacheLineBytes);
   const memory::Holders holders = memory::read_holders(*held);
   if (!layout::same_generation(slot.low, holders.generation) || ((holders.bits >> state.bit) & 1) == 0) {
-    return set_aside(source, position, slot, false);  // Finished before: nothing to hand over.
+    set_aside(source, position, slot);  // Finished before: nothing to hand over.
+    return TakeOutcome::Empty;
   }
   layout::ChunkId chunk = 0;
   layout::ChunkHeader* const root = find_root(slot.low, chunk);
-  if (root == nullptr) return set_aside(source, position, slot, true);
+  if (root == nullptr) return set_aside_corrupt(source, position, slot, owner_of(layout::reference_chunk(slot.low)));
   const uint32_t payload_bytes = root->payload_bytes;
   const memory::SlabPlace& place = chunks.slab_of(chunk);
   // Who answers loans this chunk next (memory/slab_heap.cc).
   if (place.chunk_count == 1) base::prefetch_for_write(&chunks.slab_owner(layout::chunk_node(chunk), layout::chunk_slab(chunk)));
   if (payload_bytes > chunks.payload_bytes(place.class_index)) {
-    // Relaxed: evidence for a person.
-    block_.counters.corrupt_source.store(layout::receiver_agent(root->source), std::memory_order_relaxed);
-    return set_aside(source, position, slot, true);
+    const uint32_t owner = owner_of(chunk);  // A chunk with a slab to itself is nobody's under way: then its header's word.
+    return set_aside_corrupt(source, position, slot, owner != 0 ? owner : root->source);
   }
   InHand& in_hand = new_in_hand();
   // Field by field: a copy of the whole would wait for its own narrow stores.
@@ -142,17 +164,19 @@ TakeOutcome Inbox::take_slot(Source& source, Delivered& delivered, bool& finishe
 }
 
 TakeOutcome Inbox::take_from(Source& source, Delivered& delivered) {
-  for (bool finished = true; finished;) {
+  for (uint32_t looks = looks_max(source); looks > 0; --looks) {
+    bool finished = false;
     const TakeOutcome outcome = take_slot(source, delivered, finished);
-    if (outcome != TakeOutcome::Empty) return outcome;
+    if (!finished) return outcome;
   }
-  return TakeOutcome::Empty;
+  count_corrupt(0);
+  return TakeOutcome::Corrupt;
 }
 
 void Inbox::refresh_direct() noexcept {
   const std::lock_guard lock(rings_mutex_);
-  const uint32_t corrupt_count = direct_.refresh();
-  if (corrupt_count != 0) count_up(block_.counters.corrupt_count, corrupt_count);
+  uint32_t offender = 0;
+  for (uint32_t count = direct_.refresh(offender); count > 0; --count) count_corrupt(offender);
 }
 
 TakeOutcome Inbox::open_direct(DirectSource& direct, const DirectSource::Found& found, Delivered& delivered) {
@@ -167,9 +191,7 @@ TakeOutcome Inbox::open_direct(DirectSource& direct, const DirectSource::Found& 
   direct.taken(found);
   if (busy_run_ >= kBusyRun) direct.prefetch(kFetchedAhead);
   if (payload_bytes > direct.capacity_bytes()) [[unlikely]] {
-    // Relaxed: evidence for a person.
-    block_.counters.corrupt_source.store(layout::receiver_agent(header.source), std::memory_order_relaxed);
-    count_up(block_.counters.corrupt_count, 1);
+    count_corrupt(direct.entry().source);
     (void)memory::release(map_.chunks(), reference, direct.bit());
     return TakeOutcome::Corrupt;
   }
@@ -190,7 +212,7 @@ TakeOutcome Inbox::open_direct(DirectSource& direct, const DirectSource::Found& 
 TakeOutcome Inbox::take_lane(std::size_t lane, Delivered& delivered) {
   Source& source = lanes_[lane];
   layout::Reference looked_at = 0;
-  for (;;) {
+  for (uint32_t looks = looks_max(source); looks > 0; --looks) {
     DirectSource::Found found;
     DirectSource* direct = direct_.find(lane, found);
     const layout::Reference first = source.peek();
@@ -222,6 +244,8 @@ TakeOutcome Inbox::take_lane(std::size_t lane, Delivered& delivered) {
     }
     if (!finished) return outcome;
   }
+  count_corrupt(0);
+  return TakeOutcome::Corrupt;
 }
 
 // What the publisher of the message at the lane's head sent before it through a direct lane: that is

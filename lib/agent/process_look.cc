@@ -60,23 +60,26 @@ bool parse_stat(const std::string& line, Stat& stat) {
   return false;
 }
 
-bool any_thread_runs(uint32_t pid) {
+// The state of the process's liveliest thread: running before all others, ended behind all others.
+// `first`: the first thread's, which is the process's own line.
+char liveliest_thread(uint32_t pid, char first) {
   char path[64];
   std::snprintf(path, sizeof path, "/proc/%u/task", pid);
   DIR* tasks = opendir(path);
-  if (tasks == nullptr) return false;
-  bool runs = false;
+  if (tasks == nullptr) return first;
+  char state = first;
   int seen = 0;
-  for (const dirent* task = readdir(tasks); task != nullptr && !runs; task = readdir(tasks)) {
+  for (const dirent* task = readdir(tasks); task != nullptr && state != 'R'; task = readdir(tasks)) {
     if (task->d_name[0] == '.') continue;
     if (++seen > kThreadsMax) break;
     char stat_path[400];
     std::snprintf(stat_path, sizeof stat_path, "/proc/%u/task/%s/stat", pid, task->d_name);
     Stat stat;
-    runs = parse_stat(read_start(stat_path), stat) && stat.state == 'R';
+    if (!parse_stat(read_start(stat_path), stat)) continue;
+    if (stat.state == 'R' || state == 'Z') state = stat.state;
   }
   closedir(tasks);
-  return runs;
+  return state;
 }
 
 // The calls in which agents are found waiting; others by number.
@@ -161,11 +164,11 @@ ProcessView look_at_process(uint32_t pid, uint64_t started_before_ns) {
   if (started_before_ns != 0 && start_ns > started_before_ns + slack_ns) return view;
 
   view.program = stat.program;
-  view.state = stat.state;
-  view.alive = stat.state != 'Z' && stat.state != 'X';
+  // A process whose first thread has ended looks like a zombie until one looks at the others.
+  view.state = stat.state == 'S' || stat.state == 'Z' ? liveliest_thread(pid, stat.state) : stat.state;
+  view.alive = view.state != 'Z' && view.state != 'X';
   view.cpu_ns = stat.cpu_ticks * tick_ns;
   view.resident_bytes = stat.resident_pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  if (view.state == 'S' && any_thread_runs(pid)) view.state = 'R';
   if (view.state == 'S' || view.state == 'D') view.blocked_in = blocked_call(pid);
   return view;
 }

@@ -10,58 +10,14 @@
 // committed; otherwise committed, and each bit that is still there is looked for along its way.
 #include "agent/publisher_core.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <cstring>
 
 #include "agent/agent_core.h"
 #include "base/counter.h"
-#include "memory/evict.h"
 #include "ring/doorbell.h"
-#include "ring/space.h"
 
 namespace ripstop::detail {
-
-namespace {
-
-
-Error pool_empty(const control::FabricMap& map, uint32_t class_index) {
-  // Who has the slabs of this class.
-  std::vector<uint32_t> slabs_of(map.agent_capacity());
-  uint32_t slab_count = 0;
-  const memory::ChunkMap& chunks = map.chunks();
-  for (uint32_t node = 0; node < chunks.node_count(); ++node) {
-    for (uint32_t slab = 0; slab < chunks.slab_count(node); ++slab) {
-      if (chunks.slab(node, slab).class_index != class_index) continue;
-      ++slab_count;
-      // Relaxed: evidence for a person.
-      uint32_t agent = layout::slab_owner_agent(chunks.slab_owner(node, slab).load(std::memory_order_relaxed));
-      // A chunk with a slab to itself is nobody's while it is under way: then it is its sender's.
-      if (agent == 0) agent = layout::receiver_agent(chunks.find(layout::make_chunk_id(node, slab, 0))->source);
-      if (agent != 0 && agent < slabs_of.size()) ++slabs_of[agent];
-    }
-  }
-  const auto most = std::max_element(slabs_of.begin(), slabs_of.end());
-  std::string why = "all " + std::to_string(slab_count) + " slabs of the class are in use";
-  if (most != slabs_of.end() && *most > 0) {
-    const auto agent = static_cast<uint32_t>(most - slabs_of.begin());
-    why += ", " + std::to_string(*most) + " of them by agent " + std::string(map.agent_entry(agent)->name,
-           strnlen(map.agent_entry(agent)->name, layout::kNameFieldBytes));
-  }
-  return Error{Errc::PoolEmpty, 0,
-               "no free chunk of " + std::to_string(chunks.payload_bytes(class_index)) + " bytes or more", std::move(why),
-               "see who holds them with `shmctl segments`, or give the class more slabs in the configuration (classes)"};
-}
-
-// A loaned chunk as the first of a message, whatever it was before.
-void prepare_root(layout::ChunkHeader& header) noexcept {
-  header.role = layout::ChunkRole::Root;
-  header.flags = 0;
-  header.link = 0;
-}
-
-}  // namespace
 
 PublisherCore::PublisherCore(std::shared_ptr<AgentCore> agent, std::string topic, uint32_t topic_id,
                              uint64_t topic_hash, uint32_t row_index, PublisherOptions options)
@@ -84,52 +40,6 @@ PublisherCore::~PublisherCore() {
 bool PublisherCore::has_sender() noexcept {
   if (sender_ == nullptr || sender_->thread != this_thread_mark()) sender_ = agent_->senders().mine();
   return sender_ != nullptr;
-}
-
-Result<memory::Loaned> PublisherCore::loan(std::size_t payload_bytes, bool root) {
-  if (!agent_->usable()) return agent_->unusable();
-  const memory::ChunkMap& chunks = agent_->map().chunks();
-  const uint32_t class_first = chunks.class_for(payload_bytes);
-  if (class_first == chunks.classes().size()) {
-    return Error{Errc::TooLarge, 0,
-                 "a payload of " + std::to_string(payload_bytes) + " bytes is larger than the largest size class (" +
-                     std::to_string(chunks.classes().back().payload_bytes) + " bytes)",
-                 "a message lives in one chunk, or in several through Cap'n Proto's segments",
-                 "configure a larger class (classes), or send the payload in parts"};
-  }
-  if (!has_sender()) {
-    return Error{Errc::SendersFull, 0, "agent " + agent_->options().name + " publishes from too many threads",
-                 "an agent serves " + std::to_string(layout::kSenderCount) + " publishing threads",
-                 "attach another agent for the further threads"};
-  }
-  if (root) {
-    if (const auto loaned = direct_.loan(class_first)) return *loaned;
-  }
-  // A full class borrows from the next larger one before it fails.
-  for (uint32_t class_index = class_first; class_index < chunks.classes().size(); ++class_index) {
-    if (const auto loaned = sender_->heap.loan(class_index)) {
-      prepare_root(*loaned->header);
-      return *loaned;
-    }
-  }
-  if (direct_.is_open()) {  // Its slab may be the one that is missing.
-    give_direct_up();
-    return loan(payload_bytes, root);
-  }
-  return pool_empty(agent_->map(), class_first);
-}
-
-void PublisherCore::abort(const memory::Loaned& root, const Links& links) noexcept {
-  if (!agent_->usable()) return;
-  const auto end = [&](const memory::Loaned& loaned) {
-    const bool direct = direct_.has(loaned.chunk);
-    if (!direct || memory::is_loaned(*loaned.header)) memory::abort_loan(*loaned.header, loaned.generation);
-    if (direct) return direct_.loan_ended();
-    // A thread that is refused a sender has no heap to tell: the slab's next owner finds the chunk.
-    if (has_sender()) sender_->heap.aborted(loaned);
-  };
-  for (const memory::Loaned& link : links) end(link);
-  end(root);
 }
 
 bool PublisherCore::refresh_route() noexcept {
@@ -173,29 +83,6 @@ uint64_t PublisherCore::sequence() const noexcept {
   return agent_->usable() ? row_->sequence.load(std::memory_order_relaxed) : 0;
 }
 
-ring::Tail PublisherCore::wait_for_room(Receiver& receiver, std::size_t lane, uint64_t wait_until_ns) noexcept {
-  ring::MpmcRing& ring = receiver.lanes[lane];
-  const uint64_t start_ns = agent_->now_ns();
-  ring_all();  // This one may sleep on what we have pushed, and the others need not wait with us.
-  for (;;) {
-    ring::Tail tail = ring.find_tail(receiver.incarnation);
-    if (tail.outcome != ring::Push::Full) return tail;
-    const uint64_t now = agent_->now_ns();
-    if (now >= wait_until_ns) return tail;
-    if (now - start_ns < kSpinForRoomNs) {
-      base::spin_pause();
-      continue;
-    }
-    if (now - start_ns < kYieldForRoomNs) {
-      sched_yield();
-      continue;
-    }
-    ring::wait_for_space(*receiver.back, wait_until_ns - now, [&]() noexcept {
-      return ring.find_tail(receiver.incarnation).outcome != ring::Push::Full;
-    });
-  }
-}
-
 // Where the next push to the receiver belongs. The slot itself is with its receiver, who spins on it,
 // and each look would cost a transfer before the swap's own; so as long as the two hints say that there
 // is room, the slot is taken to be what it must be then, and the swap finds out.
@@ -203,92 +90,6 @@ ring::Tail PublisherCore::look_for_room(Receiver& receiver, std::size_t lane) no
   const ring::MpmcRing& ring = receiver.lanes[lane];
   if (const auto tail = ring.guess_tail(receiver.incarnation, receiver.head_seen[lane])) return *tail;
   return ring.find_tail(receiver.incarnation);
-}
-
-void PublisherCore::find_room(std::size_t lane, uint64_t wait_until_ns, Sent& sent) noexcept {
-  targets_.clear();
-  // All their lines at once, instead of one after the other.
-  for (const Receiver& receiver : receivers_) receiver.lanes[lane].prefetch_tail();
-  for (uint32_t i = 0; i < receivers_.size(); ++i) {
-    Receiver& receiver = receivers_[i];
-    ring::Tail tail = look_for_room(receiver, lane);
-    if (tail.outcome == ring::Push::Full && receiver.overflow == Overflow::Block && wait_until_ns != 0) {
-      tail = wait_for_room(receiver, lane, wait_until_ns);
-    }
-    switch (tail.outcome) {
-      case ring::Push::Ok:
-        targets_.push_back({i, tail});
-        break;
-      case ring::Push::Full:
-        if (receiver.overflow == Overflow::DropOldest) {
-          targets_.push_back({i, tail});
-          break;
-        }
-        // Relaxed: a counter.
-        if (receiver.overflow == Overflow::DropNewest) receiver.row->dropped_count.fetch_add(1, std::memory_order_relaxed);
-        ++sent.full_count;
-        break;
-      case ring::Push::Closed:
-      case ring::Push::Stale:
-        ++sent.gone_count;
-        route_epoch_ = ~uint64_t{0};
-        break;
-      case ring::Push::Corrupt:
-        sent.outcome = SendOutcome::Corrupt;
-        ++sent.gone_count;
-        break;
-    }
-  }
-}
-
-ring::Push PublisherCore::push_until(Receiver& receiver, ring::Tail tail, const Delivery& delivery, std::size_t lane,
-                                     uint64_t wait_until_ns) noexcept {
-  ring::MpmcRing& ring = receiver.lanes[lane];
-  // Others may take the room that we found; each round somebody made progress.
-  for (uint32_t round = 0; round < 4 * ring.slot_count() + 64; ++round) {
-    const ring::Push pushed = tail.outcome == ring::Push::Ok
-                                  ? ring.push(tail, receiver.incarnation, delivery.reference, delivery.bit, 0)
-                                  : tail.outcome;
-    if (pushed != ring::Push::Full) return pushed;
-    if (receiver.overflow == Overflow::DropOldest) {
-      tail = ring.find_tail(receiver.incarnation);
-      if (tail.outcome != ring::Push::Full) continue;
-      layout::AgentBlock* taker = agent_->map().block(layout::receiver_agent(receiver.name));
-      const memory::Evict evicted =
-          memory::evict_oldest(agent_->map().chunks(), ring, tail, receiver.incarnation, *taker);
-      if (evicted == memory::Evict::Stuck) return ring::Push::Full;
-      // Relaxed: a counter.
-      if (evicted == memory::Evict::Dropped) receiver.row->dropped_count.fetch_add(1, std::memory_order_relaxed);
-      tail = ring.find_tail(receiver.incarnation);
-    } else if (receiver.overflow == Overflow::Block && wait_until_ns != 0) {
-      tail = wait_for_room(receiver, lane, wait_until_ns);
-      if (tail.outcome == ring::Push::Full) return ring::Push::Full;
-    } else {
-      return ring::Push::Full;
-    }
-  }
-  return ring::Push::Full;
-}
-
-void PublisherCore::push(const Target& target, const Delivery& delivery, std::size_t lane, uint64_t wait_until_ns,
-                         Sent& sent) noexcept {
-  Receiver& receiver = receivers_[target.receiver];
-  const ring::Push pushed = push_until(receiver, target.tail, delivery, lane, wait_until_ns);
-  if (pushed == ring::Push::Ok) {
-    ++sent.receiver_count;
-    return;
-  }
-  // Committed, but not to this one: it never saw the message.
-  (void)memory::release(agent_->map().chunks(), delivery.reference, delivery.bit);
-  if (pushed == ring::Push::Full) {
-    // Relaxed: a counter.
-    if (receiver.overflow != Overflow::Block) receiver.row->dropped_count.fetch_add(1, std::memory_order_relaxed);
-    ++sent.full_count;
-  } else {
-    ++sent.gone_count;
-    route_epoch_ = ~uint64_t{0};
-    if (pushed == ring::Push::Corrupt) sent.outcome = SendOutcome::Corrupt;
-  }
 }
 
 void PublisherCore::count(const Sent& sent, uint32_t payload_bytes, uint64_t time_ns) noexcept {
@@ -377,11 +178,12 @@ Sent PublisherCore::send(const memory::Loaned& root, uint32_t payload_bytes, Lin
   } else if (direct_.fits(payload_bytes) && lane == direct_.priority() && links.empty() &&
              wait_for_direct(wait_until(options, now))) {
     // Built elsewhere, because the lane was full or its chunk was out. A copy of so little costs less
-    // than the way through the rings, and the order needs no merging.
-    const memory::Loaned mine = *direct_.loan(0);
-    std::memcpy(memory::payload(*mine.header), memory::payload(*root.header), payload_bytes);
-    abort(root, {});
-    return send_direct(mine, payload_bytes, lane, options, now, ring);
+    // than the way through the rings, and the order needs no merging. Only damage takes the room back.
+    if (const auto mine = direct_.loan(0)) {
+      std::memcpy(memory::payload(*mine->header), memory::payload(*root.header), payload_bytes);
+      abort(root, {});
+      return send_direct(*mine, payload_bytes, lane, options, now, ring);
+    }
   }
   if (receivers_.size() == 1 && links.empty()) [[likely]] {
     // The usual case, without the lists: one receiver with room.
@@ -477,30 +279,6 @@ void PublisherCore::conclude(Sent& sent, std::size_t receiver_count) noexcept {
   } else {
     sent.outcome = sent.full_count > 0 ? SendOutcome::Full : SendOutcome::Gone;
   }
-}
-
-void PublisherCore::ring_all() noexcept {
-  for (Receiver& receiver : receivers_) {
-    // Relaxed: the push before was a swap, a full fence; a direct lane's sleepers bring it themselves.
-    if (ring::needs_ring(receiver.doorbell->load(std::memory_order_relaxed), receiver.last_rung)) {
-      ring::ring_doorbell(*receiver.doorbell, receiver.last_rung);
-      hot_count_ = std::min(hot_count_, 0);
-    }
-  }
-}
-
-Result<Loan<Bytes>> PublisherCore::loan_bytes(std::size_t payload_bytes) {
-  auto loaned = loan(payload_bytes);
-  if (!loaned) return loaned.error();
-  Loan<Bytes> loan;
-  loan.publisher_ = this;
-  loan.data_ = memory::payload(*loaned->header);
-  loan.generation_ = loaned->generation;
-  loan.size_ = static_cast<uint32_t>(payload_bytes);
-  loan.capacity_ = agent_->map().chunks().payload_bytes(loaned->class_index);
-  loan.chunk_ = loaned->chunk;
-  loan.class_index_ = loaned->class_index;
-  return loan;
 }
 
 memory::Loaned PublisherCore::chunk_of(const Loan<Bytes>& loan) noexcept {

@@ -57,6 +57,8 @@ class PublisherCore {
     ring::Tail tail;
   };
 
+  // A loaned chunk as the first of a message, whatever it was before.
+  static void prepare_root(layout::ChunkHeader& header) noexcept;
   bool refresh_route() noexcept;
   // Resolves the route again, and ends the direct lane when the receivers are others now.
   bool resolve_route(uint64_t epoch) noexcept;

@@ -4,11 +4,6 @@
 
 namespace ripstop::detail {
 
-const void* this_thread_mark() noexcept {
-  static thread_local char mark;
-  return &mark;
-}
-
 Sender* Senders::mine() {
   const void* thread = this_thread_mark();
   const std::lock_guard lock(mutex_);

@@ -22,7 +22,7 @@ struct Sender {
 };
 
 // An address that no other running thread has.
-const void* this_thread_mark() noexcept;
+inline const void* this_thread_mark() noexcept { return __builtin_thread_pointer(); }
 
 // The senders of one agent, one for each thread that publishes.
 // Thread: any.

@@ -1,5 +1,8 @@
 // Remembers the last sequences of each publisher, to tell what is missing and what came again.
 // Priorities overtake one another, so a gap may close again: a late message takes its loss back.
+//
+// Publishers are named by headers, which anybody can write: beyond kPublishersMax of them it forgets all
+// and begins anew, so that names without end cost no memory without end.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +12,8 @@ namespace ripstop::detail {
 
 class SequenceWindow {
  public:
+  static constexpr std::size_t kPublishersMax = 16384;
+
   struct Verdict {
     int64_t lost_change;  // Sequences that are missing now and were not before; negative: one came late.
     bool duplicate;       // Seen before.
@@ -20,6 +25,11 @@ class SequenceWindow {
     Entry* entry = &entries_[slot(publisher)];
     while (entry->publisher != publisher) {
       if (entry->publisher == 0) {
+        if (count_ == kPublishersMax) {
+          entries_.assign(entries_.size(), Entry{});
+          count_ = 0;
+          entry = &entries_[slot(publisher)];
+        }
         *entry = {publisher, sequence, sequence, 1};
         if (++count_ * 2 > entries_.size()) grow();
         return {0, false};
@@ -40,6 +50,8 @@ class SequenceWindow {
     entry->seen |= bit;
     return {-1, false};
   }
+
+  std::size_t capacity() const noexcept { return entries_.size(); }
 
  private:
   struct Entry {

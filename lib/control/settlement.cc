@@ -309,8 +309,10 @@ void Settlement::settle_send(layout::AgentBlock& block, const layout::SenderInte
     return;
   }
   Reference next = root->link;
+  Reference mark = 0;  // Brent's: of a chain that comes back to it each link would be settled again and again.
   for (uint32_t steps = 0; next != 0 && steps < memory::kLinksMax; ++steps) {
-    ChunkHeader* link = map_.chunks().find(layout::reference_chunk(next));
+    ChunkHeader* link = next == mark ? nullptr : map_.chunks().find(layout::reference_chunk(next));
+    if (std::has_single_bit(steps + 1)) mark = next;
     if (link == nullptr) {
       ++settled.corrupt_count;
       return;

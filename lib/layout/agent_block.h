@@ -74,7 +74,7 @@ struct alignas(base::kCacheLineBytes) AgentCounters {
   std::atomic<uint64_t> sleep_count;     // Times it went to sleep.
   std::atomic<uint64_t> last_take_ns;
   std::atomic<uint64_t> last_poll_ns;    // Last time it looked (each sleep and every 1,024th look).
-  std::atomic<uint32_t> corrupt_source;  // The agent named by the last such message.
+  std::atomic<uint32_t> corrupt_source;  // Who is to blame for the last one: make_receiver(); 0: nothing says.
   uint32_t reserved0;
 };
 static_assert(sizeof(AgentCounters) == 64);

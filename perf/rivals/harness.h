@@ -13,13 +13,13 @@
 //     struct Sender {
 //       Sender(Rival& rival, const Link& link, unsigned sender_index);
 //       void connected();                        // Returns when every receiver would get a message.
-//       template <class Fill> void send(std::size_t bytes, Fill&& fill);   // fill(std::byte* to)
+//       template <class Fill> void send(std::size_t bytes, Fill&& fill);   // Filling: fill(std::byte* to)
 //       void flush();                            // What was sent is on its way.
 //     };
 //     struct Receiver {
 //       Receiver(Rival& rival, const Link& link, unsigned receiver_index);
 //       void connected();                        // Optional, as that of a sender.
-//       // Takes one message: consume(const std::byte* from). False if there was none: at once when
+//       // Takes one message: consume(const std::byte* from), a Consumed. False if there was none: at once when
 //       // spinning, after about 100 ms when sleeping.
 //       template <class Consume> bool receive(Consume&& consume);
 //     };
@@ -99,9 +99,7 @@ class Processes {
   }
 
   void send(Sender& sender, std::uint64_t sequence) {
-    sender.send(plan_.payload_bytes, [&](std::byte* to) {
-      write_payload(to, plan_.payload_bytes, sequence, plan_.touch);
-    });
+    sender.send(plan_.payload_bytes, Filling{plan_.payload_bytes, sequence, plan_.touch});
   }
 
   // Takes the next message into `sequence`, waits for it, and adds it up.
@@ -110,11 +108,11 @@ class Processes {
   }
 
   bool take(Receiver& receiver, std::uint64_t& sequence) {
-    return receiver.receive([&](const std::byte* from) {
-      sequence = first_word(from);
-      if (!read_payload(from, plan_.payload_bytes, sequence, plan_.touch))
-        fail("a payload is not what was sent");
-    });
+    Consumed consumed{plan_.payload_bytes, plan_.touch};
+    if (!receiver.receive(consumed)) return false;
+    if (!consumed.right) fail("a payload is not what was sent");
+    sequence = consumed.sequence;
+    return true;
   }
 
   void ping(const Link& out, const Link& back) {

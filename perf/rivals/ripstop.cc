@@ -2,14 +2,17 @@
 // starts a ripstopd whose classes hold the payloads; --server names its socket.
 //
 // The channel is one to one: a fan-out has a channel per receiver, a fan-in one per sender, polled in
-// turn by one agent. The topic is one publication for all its subscribers.
+// turn by one agent. The topic is one publication for all its subscribers. Its round trip of 64 bytes is
+// a Cap'n Proto message of as many words, built and read in place; everything else is plain bytes.
 #include <ripstop/agent.h>
+#include <ripstop/capnp.h>
 
 #include <unistd.h>
 
 #include <optional>
 
 #include "harness.h"
+#include "words.capnp.h"
 
 namespace rivals {
 namespace {
@@ -35,6 +38,24 @@ ripstop::Agent& attach(const Plan& plan) {
   return *agent;
 }
 
+// A Cap'n Proto message of 64 bytes: a root pointer and seven words.
+constexpr std::size_t kTypedBytes = 64;
+constexpr std::size_t kTypedWords = 7;
+
+void build(Words::Builder words, std::uint64_t sequence) {
+  words.setFirst(sequence);
+  words.setSecond(sequence + 1);
+  words.setThird(sequence + 2);
+  words.setFourth(sequence + 3);
+  words.setFifth(sequence + 4);
+  words.setSixth(sequence + 5);
+  words.setSeventh(sequence + 6);
+}
+std::uint64_t sum(Words::Reader words) {
+  return words.getFirst() + words.getSecond() + words.getThird() + words.getFourth() + words.getFifth() +
+         words.getSixth() + words.getSeventh();
+}
+
 class RipstopTopic {
  public:
   static std::string cannot(const Plan&) { return ""; }
@@ -46,12 +67,15 @@ class RipstopTopic {
    public:
     Sender(RipstopTopic& rival, const Link& link, unsigned)
         : receiver_count_(link.receiver_count),
-          publisher_(need(attach(rival.plan_).publisher(rival.topic(link)))) {}
+          publisher_(need(attach(rival.plan_).publisher(rival.topic(link)))) {
+      if (rival.typed()) typed_.emplace(need(attach(rival.plan_).publisher<Words>(rival.topic(link))));
+    }
     void connected() {
       while (publisher_.receiver_count() < receiver_count_) usleep(500);
     }
     template <class Fill>
     void send(std::size_t bytes, Fill&& fill) {
+      if (typed_) return send_typed(fill.sequence);
       for (;;) {
         auto loan = publisher_.loan(bytes);
         if (!loan) {  // All chunks of the class are under way.
@@ -66,14 +90,29 @@ class RipstopTopic {
     void flush() {}
 
    private:
+    void send_typed(std::uint64_t sequence) {
+      for (;;) {
+        auto loan = typed_->loan();
+        if (!loan) {  // As above.
+          wait_a_moment();
+          continue;
+        }
+        build(loan->root(), sequence);
+        if (!loan->send()) fail("a send did not reach every receiver");
+        return;
+      }
+    }
+
     unsigned receiver_count_;
     ripstop::Publisher<ripstop::Bytes> publisher_;
+    std::optional<ripstop::Publisher<Words>> typed_;
   };
 
   class Receiver {
    public:
     Receiver(RipstopTopic& rival, const Link& link, unsigned)
         : sleeps_(rival.plan_.mode == Mode::Sleep),
+          typed_(rival.typed()),
           subscriber_(need(attach(rival.plan_).subscriber(rival.topic(link)))) {}
     template <class Consume>
     bool receive(Consume&& consume) {
@@ -83,16 +122,24 @@ class RipstopTopic {
           fail(ripstop::to_string(message.outcome()));
         return false;
       }
-      consume(message->bytes().data());
+      if (typed_) {
+        ripstop::Message<Words> typed(std::move(*message));
+        const Words::Reader words = typed.root();
+        consume.words(words.getFirst(), sum(words), kTypedWords);
+      } else {
+        consume(message->bytes().data());
+      }
       return true;
     }
 
    private:
     bool sleeps_;
+    bool typed_;
     ripstop::Subscriber<ripstop::Bytes> subscriber_;
   };
 
  private:
+  bool typed() const { return plan_.scenario == Scenario::Roundtrip && plan_.payload_bytes == kTypedBytes; }
   std::string topic(const Link& link) const { return "perf." + plan_.unique_name(link); }
 
   const Plan plan_;

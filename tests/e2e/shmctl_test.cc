@@ -2,10 +2,13 @@
 // children, and shmctl as a person or a script would call it.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <thread>
 
@@ -77,13 +80,20 @@ class ShmctlTest : public testing::Test {
 
   // A process with an agent that subscribes to `topic`; it takes when `takes`.
   pid_t start_agent(const std::string& name, const std::string& topic, bool takes) {
+    return start_worker(name, topic, [takes](Subscriber<Bytes>& subscriber) {
+      while (takes) (void)subscriber.take(1s);
+    });
+  }
+  // The same, with something else to do.
+  pid_t start_worker(const std::string& name, const std::string& topic,
+                     const std::function<void(Subscriber<Bytes>&)>& work) {
     const pid_t pid = fork();
     if (pid == 0) {
       auto agent = Agent::attach({.name = name, .wait = Wait::Sleep});
       if (!agent) _exit(exit_code(agent.error()));
       auto subscriber = agent->subscriber(topic);
       if (!subscriber) _exit(exit_code(subscriber.error()));
-      while (takes) (void)subscriber->take(1s);
+      work(*subscriber);
       while (true) pause();
     }
     children_.push_back(pid);
@@ -251,6 +261,62 @@ TEST_F(ShmctlTest, TellsStuckFromStopped) {
   EXPECT_EQ(json({"agents", "--filter", "state=stuck"}, 0)["rows"].size(), 1u);
   const Json alarms = json({"status"}, 0)["alarms"];
   EXPECT_EQ(alarms.size(), 2u) << alarms;
+}
+
+TEST_F(ShmctlTest, TellsWhoWorksWhoIsSlowAndWhoRests) {
+  start_supervisor();
+  start_agent("resting", "rest", true);
+  start_agent("working", "work", true);
+  start_worker("computing", "compute", [](Subscriber<Bytes>& subscriber) {
+    auto in_hand = subscriber.take(30s);
+    for (std::atomic<uint64_t> count = 0;; ++count) {
+    }
+  });
+  start_worker("slow", "slowly", [](Subscriber<Bytes>& subscriber) {
+    for (;;) {
+      (void)subscriber.take(30s);
+      std::this_thread::sleep_for(300ms);
+    }
+  });
+  // Its first thread has ended, which /proc shows as a zombie; its others go on.
+  start_worker("headless", "rest.too", [](Subscriber<Bytes>&) {
+    std::thread([] { pause(); }).detach();
+    syscall(SYS_exit, 0);
+  });
+  for (const char* topic : {"compute", "slowly"}) ASSERT_EQ(shmctl({"pub", topic, "x", "-n", "20"}).status, 0);
+  std::this_thread::sleep_for(1200ms);
+  ASSERT_EQ(shmctl({"pub", "work", "x"}).status, 0);
+  const Json rows = json({"agents", "--sort", "name"}, 0)["rows"];
+  std::map<std::string, std::string> states;
+  for (const Json& row : rows) states[row["name"]] = row["state"];
+  EXPECT_EQ(states, (std::map<std::string, std::string>{{"computing", "busy"},
+                                                        {"headless", "idle"},
+                                                        {"resting", "idle"},
+                                                        {"slow", "lagging"},
+                                                        {"working", "active"}}))
+      << rows.dump(1);
+}
+
+// Only while no supervisor settles them are the dead to be seen at all.
+TEST_F(ShmctlTest, TellsTheDeadAndTheZombiesWhileThereIsNoSupervisor) {
+  start_supervisor();
+  const pid_t zombie = start_agent("zombie", "tasks", true);
+  const pid_t gone = start_agent("gone", "tasks", true);
+  start_agent("alive", "tasks", true);
+  supervisor_->end(SIGKILL);
+  supervisor_.reset();
+  for (const pid_t pid : {zombie, gone}) kill(pid, SIGKILL);
+  waitpid(gone, nullptr, 0);
+  std::erase(children_, gone);
+  siginfo_t ended{};
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(zombie), &ended, WEXITED | WNOWAIT), 0);
+  const Json rows = json({"agents", "--sort", "name"}, 0)["rows"];
+  ASSERT_EQ(rows.size(), 3u) << rows;
+  EXPECT_EQ(rows[0]["state"], "idle") << rows[0];
+  EXPECT_EQ(rows[1]["state"], "dead") << rows[1];
+  EXPECT_EQ(rows[2]["state"], "dead") << rows[2];
+  EXPECT_NE(std::string(rows[1]["why"]).find("has ended"), std::string::npos) << rows[1];
+  EXPECT_NE(std::string(rows[2]["why"]).find("zombie"), std::string::npos) << rows[2];
 }
 
 TEST_F(ShmctlTest, ShowsEverythingDownToTheWords) {

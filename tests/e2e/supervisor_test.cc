@@ -121,6 +121,29 @@ TEST_F(Supervisor, AKilledSupervisorIsSucceededAndAgentsGoOn) {
   EXPECT_GT(attach(fresh, "mortal").incarnation, attachment.incarnation);
 }
 
+// Without a descriptor for each agent it cannot know who lives: it settles nobody, and says what is missing.
+TEST_F(Supervisor, ASuccessorWithTooFewDescriptorsLeavesEverythingAsItIs) {
+  const pid_t first = start();
+  std::vector<Client> clients;
+  std::vector<control::Attachment> attachments;
+  for (int i = 0; i < 12; ++i) {
+    clients.push_back(connect());
+    attachments.push_back(attach(clients.back(), "agent-" + std::to_string(i)));
+  }
+  kill(first, SIGKILL);
+  EXPECT_EQ(exit_status(first), 128 + SIGKILL);
+  const std::string real = std::exchange(program_, directory_ + "/poor");
+  std::ofstream(program_) << "#!/bin/sh\nulimit -n 16\nexec " << real << " \"$@\"\n";
+  chmod(program_.c_str(), 0700);
+  EXPECT_NE(exit_status(launch(kSmall)), 0);
+  EXPECT_NE(log().find("cannot be watched"), std::string::npos) << log();
+  EXPECT_NE(log().find("ulimit -n"), std::string::npos) << log();
+
+  program_ = real;
+  start();
+  EXPECT_EQ(connect().status()->agent_count, 12u);
+}
+
 TEST_F(Supervisor, ALostKeeperIsReplaced) {
   start();
   const uint32_t first = keeper_pid_;

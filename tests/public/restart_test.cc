@@ -161,6 +161,35 @@ TEST_F(Restarted, WhoDiedMeanwhileIsSettledAndWhoDiesLaterIsNoticed) {
   EXPECT_TRUE(all_chunks_free());
 }
 
+// The new supervisor looks at such processes only after it serves; who wants the name meanwhile gets it.
+TEST_F(Restarted, WhoExecutedAnotherProgramMeanwhileIsSettled) {
+  const auto changeling = [](const char* name) {
+    return [name](const Link& link) {
+      Agent agent = attach(name);
+      auto subscriber = must(agent.subscriber(std::string("restart.") + name));
+      link.tell(1);
+      if (!link.hear()) return 2;
+      execlp("sleep", "sleep", "60", nullptr);
+      return 3;
+    };
+  };
+  Child wanted(changeling("wanted"));
+  Child forgotten(changeling("forgotten"));
+  Agent agent = attach("survivor");
+  auto publisher = must(agent.publisher("restart.forgotten"));
+  for (const Child* child : {&wanted, &forgotten}) ASSERT_TRUE(child->link().hear());
+  ASSERT_TRUE(send_number(publisher, 1));
+  fabric_->kill_supervisor_alone();
+  for (const Child* child : {&wanted, &forgotten}) {
+    child->link().tell(1);
+    EXPECT_FALSE(child->link().hear()) << "its end of the link closes when it executes";
+  }
+  ASSERT_TRUE(fabric_->restart());
+  EXPECT_TRUE(Agent::attach({.name = "wanted"}));
+  EXPECT_TRUE(wait_until([&] { return publisher.receiver_count() == 0; }));
+  EXPECT_TRUE(all_chunks_free());
+}
+
 TEST_F(Restarted, ASubscriptionThatEndsWhileThereIsNoSupervisorEndsWhenThereIsOne) {
   Agent agent = attach("one");
   auto publisher = must(agent.publisher("restart.ends"));

@@ -15,85 +15,32 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstring>
 #include <thread>
 #include <vector>
 
-#include "fabric/fake_fabric.h"
 #include "memory/evict.h"
-#include "memory/holders.h"
-#include "memory/slab_heap.h"
-#include "ring/mpmc_ring.h"
+#include "stress/stress_fabric.h"
 
-namespace ripstop {
+namespace ripstop::stress {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-using fabric::FakeFabric;
-using fabric::FakeShape;
-using memory::Loaned;
-using memory::SlabHeap;
-
-constexpr auto kPatience = std::chrono::seconds(30);
 constexpr uint32_t kTaker = 7;
 constexpr uint32_t kRing = 1;
-constexpr uint32_t kPayloadWords = 8;
 
-// Instrumented code is slower, and under ThreadSanitizer a race shows in few rounds.
-#if defined(RIPSTOP_PAIR_TOLD)  // ThreadSanitizer, of either compiler (base/atomic_pair.h).
-constexpr uint64_t kMessages = 30'000;
-#elif defined(__SANITIZE_ADDRESS__)
-constexpr uint64_t kMessages = 24'000;
-#else
-constexpr uint64_t kMessages = 240'000;
-#endif
-
-// What a message says: its publisher and number, and the same in every word.
-void fill(const Loaned& loaned, uint64_t publisher, uint64_t number) {
-  auto* words = reinterpret_cast<uint64_t*>(memory::payload(*loaned.header));
-  for (uint32_t i = 0; i < kPayloadWords; ++i) words[i] = (publisher << 48) + number * 8 + i;
-  loaned.header->role = layout::ChunkRole::Root;
-  loaned.header->flags = 0;
-  loaned.header->payload_bytes = kPayloadWords * 8;
-}
-
-// Checks a message and returns it as publisher << 48 | number; ~0: torn.
-uint64_t check(const memory::ChunkMap& chunks, layout::Reference reference) {
-  layout::ChunkHeader* header = chunks.find(layout::reference_chunk(reference));
-  if (header == nullptr || header->payload_bytes != kPayloadWords * 8) return ~uint64_t{0};
-  const auto* words = reinterpret_cast<const uint64_t*>(memory::payload(*header));
-  const uint64_t first = words[0];
-  for (uint32_t i = 0; i < kPayloadWords; ++i) {
-    if (words[i] != first + i) return ~uint64_t{0};
-  }
-  return (first >> 48 << 48) | ((first & ((uint64_t{1} << 48) - 1)) / 8);
-}
-
-class RingStress : public testing::Test {
+class RingStress : public StressFabric {
  protected:
-  explicit RingStress(uint32_t slots = 64) : fabric_(FakeShape{1, 16, {{256, 64, 8}}, {4, 4, 64, 4, 4}, 1, slots}) {
-    for (uint32_t agent = 1; agent < 16; ++agent) fabric_.attach(agent);
+  explicit RingStress(uint32_t slots = 64) : StressFabric(FakeShape{1, 16, {{256, 64, 8}}, {4, 4, 64, 4, 4}, 1, slots}) {
     incarnation_ = fabric_.open_queue(kRing, kTaker);
   }
   ring::MpmcRing ring() { return fabric_.map().queue(kRing)->ring; }
-  // Gives up, and ends all threads, when nothing goes on.
-  bool patient() {
-    if (Clock::now() - start_ < kPatience) return !given_up_.load(std::memory_order_relaxed);
-    given_up_.store(true);
-    return false;
-  }
   // Publishes `count` messages; `make_room` is asked when the ring is full.
   template <class MakeRoom>
   void publish(uint32_t publisher, uint64_t count, MakeRoom make_room) {
     SlabHeap heap(fabric_.chunks(), 0, publisher, fabric_.incarnation(publisher));
     ring::MpmcRing ring = this->ring();
     for (uint64_t number = 1; number <= count; ++number) {
-      auto loaned = heap.loan(0);
-      while (!loaned && patient()) {
-        std::this_thread::yield();
-        loaned = heap.loan(0);
-      }
+      const auto loaned = loan(heap);
       if (!loaned) return;
       fill(*loaned, publisher, number);
       memory::commit(*loaned->header, 1);
@@ -103,7 +50,7 @@ class RingStress : public testing::Test {
         if (pushed == ring::Push::Ok) break;
         if (pushed != ring::Push::Full) {
           ADD_FAILURE() << "push: " << static_cast<int>(pushed);
-          given_up_.store(true);
+          give_up();
         }
         if (!patient()) return;
         make_room(ring, tail);
@@ -111,17 +58,9 @@ class RingStress : public testing::Test {
       heap.sent(*loaned);
     }
   }
-  void expect_all_free() {
-    EXPECT_FALSE(given_up_.load()) << "nothing went on for too long";
-    const fabric::Census census = fabric_.census();
-    EXPECT_EQ(census.free_count, census.total());
-  }
   static void yield(ring::MpmcRing&, const ring::Tail&) { std::this_thread::yield(); }
 
-  FakeFabric fabric_;
   uint64_t incarnation_ = 0;
-  Clock::time_point start_ = Clock::now();
-  std::atomic<bool> given_up_{false};
 };
 
 TEST_F(RingStress, ManyPushersOneTakerInPlace) {
@@ -139,12 +78,10 @@ TEST_F(RingStress, ManyPushersOneTakerInPlace) {
       std::this_thread::yield();
       continue;
     }
-    const uint64_t message = check(fabric_.chunks(), view.low);
-    const uint64_t publisher = message >> 48;
-    const uint64_t number = message & ((uint64_t{1} << 48) - 1);
+    const auto [publisher, number] = check(fabric_.chunks(), view.low);
     if (publisher < 1 || publisher > kPushers || number != last[publisher] + 1) {
-      ADD_FAILURE() << "torn, lost or out of order: " << std::hex << message;
-      given_up_.store(true);
+      ADD_FAILURE() << "torn, lost or out of order: " << publisher << " " << number;
+      give_up();
       break;
     }
     last[publisher] = number;
@@ -154,6 +91,7 @@ TEST_F(RingStress, ManyPushersOneTakerInPlace) {
   }
   for (std::thread& thread : threads) thread.join();
   expect_all_free();
+  Operations::count(kMessages / kPushers * kPushers);
 }
 
 // Messages are released in another order than they were taken, so that EMPTY slots of two turns mix.
@@ -167,7 +105,7 @@ TEST_F(RingStress, OutOfOrderReleaseUnderPushers) {
   for (uint64_t released = 0; released < kMessages / 2 * 2 && patient();) {
     ring::SlotView view{};
     if (in_hand.size() < 32 && ring.peek(head, view)) {
-      ASSERT_NE(check(fabric_.chunks(), view.low), ~uint64_t{0});
+      ASSERT_NE(check(fabric_.chunks(), view.low), kTorn);
       in_hand.emplace_back(head++, view);
       continue;
     }
@@ -186,6 +124,7 @@ TEST_F(RingStress, OutOfOrderReleaseUnderPushers) {
   first.join();
   second.join();
   expect_all_free();
+  Operations::count(kMessages);
 }
 
 // Any taker takes any message: each message is counted once.
@@ -217,12 +156,10 @@ TEST_F(RingStress, ManyPushersManyTakers) {
           std::this_thread::yield();
           continue;
         }
-        const uint64_t message = check(fabric_.chunks(), view.low);
-        const uint64_t publisher = message >> 48;
-        const uint64_t number = message & ((uint64_t{1} << 48) - 1);
+        const auto [publisher, number] = check(fabric_.chunks(), view.low);
         if (publisher < 1 || publisher > kPushers || number > kEach || seen[(publisher - 1) * (kEach + 1) + number].fetch_add(1) != 0) {
-          ADD_FAILURE() << "torn or twice: " << std::hex << message;
-          given_up_.store(true);
+          ADD_FAILURE() << "torn or twice: " << publisher << " " << number;
+          give_up();
           return;
         }
         EXPECT_EQ(memory::release(fabric_.chunks(), view.low, 0), memory::Release::Freed);
@@ -234,6 +171,7 @@ TEST_F(RingStress, ManyPushersManyTakers) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(taken.load(), kPushers * kEach);
   expect_all_free();
+  Operations::count(kPushers * kEach);
 }
 
 // Publishers drop the oldest under the hands of the taker. Each message is taken or dropped, never both.
@@ -281,17 +219,15 @@ TEST_F(EvictStress, AnEvictorAndTheTakerNeverGetTheSameMessage) {
       continue;
     }
     if (!ring.take(head, view, kTaker)) continue;
-    const uint64_t message = check(fabric_.chunks(), view.low);
-    const uint64_t publisher = message >> 48;
-    const uint64_t number = message & ((uint64_t{1} << 48) - 1);
+    const auto [publisher, number] = check(fabric_.chunks(), view.low);
     if (publisher < 1 || publisher > 2 || number <= last[publisher]) {
-      ADD_FAILURE() << "torn or out of order: " << std::hex << message;
-      given_up_.store(true);
+      ADD_FAILURE() << "torn or out of order: " << publisher << " " << number;
+      give_up();
       break;
     }
     last[publisher] = number;
     if (taken % 3 == 0) std::this_thread::yield();  // Publishers find it in our hands.
-    EXPECT_EQ(check(fabric_.chunks(), view.low), message) << "gone while we had it";
+    EXPECT_EQ(check(fabric_.chunks(), view.low), (Said{publisher, number})) << "gone while we had it";
     EXPECT_EQ(memory::release(fabric_.chunks(), view.low, 0), memory::Release::Freed) << "dropped under our hands";
     if (!ring.finish(head, view, incarnation_)) {
       memory::unhold(block, view.low, 0);
@@ -304,6 +240,7 @@ TEST_F(EvictStress, AnEvictorAndTheTakerNeverGetTheSameMessage) {
   EXPECT_EQ(taken + dropped.load(), 2 * kEach);
   RecordProperty("moved", static_cast<int>(moved));
   expect_all_free();
+  Operations::count(taken + dropped.load());
 }
 
 // One message, many receivers that release it at once; the loaner uses its chunk again as soon as it is free.
@@ -315,16 +252,17 @@ TEST_F(HoldersStress, TheLastOfManyReleasersFreesAMessageWithItsLinks) {
   std::atomic<uint64_t> round{0};
   std::atomic<layout::Reference> current{0};
   std::atomic<uint64_t> done{0};
+  std::atomic<uint64_t> last_round{kRounds};
   std::vector<std::thread> threads;
   for (uint32_t receiver = 0; receiver < kReceivers; ++receiver) {
     threads.emplace_back([&, receiver] {
       for (uint64_t expected = 1; expected <= kRounds; ++expected) {
         while (round.load(std::memory_order_acquire) < expected) {
-          if (!patient()) return;
+          if (!patient() || last_round.load(std::memory_order_relaxed) < expected) return;
           std::this_thread::yield();
         }
         const layout::Reference reference = current.load(std::memory_order_relaxed);
-        EXPECT_EQ(check(fabric_.chunks(), reference), (uint64_t{1} << 48) | expected);
+        EXPECT_EQ(check(fabric_.chunks(), reference), (Said{1, expected}));
         EXPECT_NE(memory::release(fabric_.chunks(), reference, receiver), memory::Release::Gone);
         EXPECT_EQ(memory::release(fabric_.chunks(), reference, receiver), memory::Release::Gone);
         // Relaxed on purpose: the edge back to the loaner must come from the holders alone.
@@ -333,7 +271,9 @@ TEST_F(HoldersStress, TheLastOfManyReleasersFreesAMessageWithItsLinks) {
     });
   }
   SlabHeap heap(fabric_.chunks(), 0, 1, fabric_.incarnation(1));
-  for (uint64_t n = 1; n <= kRounds && patient(); ++n) {
+  uint64_t rounds = 0;
+  while (rounds < kRounds && patient() && !turns_are_over()) {
+    const uint64_t n = ++rounds;
     const Loaned root = *heap.loan(0);
     fill(root, 1, n);
     const Loaned link = *heap.loan(0);
@@ -351,8 +291,10 @@ TEST_F(HoldersStress, TheLastOfManyReleasersFreesAMessageWithItsLinks) {
     heap.sent(link);
     while (done.load(std::memory_order_relaxed) < n * kReceivers && patient()) std::this_thread::yield();
   }
+  last_round.store(rounds, std::memory_order_relaxed);
   for (std::thread& thread : threads) thread.join();
   expect_all_free();
+  Operations::count(rounds * kReceivers);
 }
 
 // Nothing but the holders between the two sides: R(commit) -> A(commit) there, R(release) -> A(release) back.
@@ -361,24 +303,26 @@ TEST_F(HoldersStress, TheHoldersAloneCarryAMessageAndItsChunkBack) {
   const Loaned first = *heap.loan(0);
   layout::ChunkHeader& header = *first.header;
   memory::abort_loan(header, first.generation);
-  const uint64_t rounds = kMessages / 4;
+  // Relaxed: it must carry nothing from one side to the other.
+  std::atomic<uint64_t> rounds{kMessages / 4};
   std::thread reader([&] {
-    for (uint64_t n = 1; n <= rounds; ++n) {
+    for (uint64_t n = 1; n <= rounds.load(std::memory_order_relaxed); ++n) {
       memory::Holders holders = memory::read_holders(header);
       while (holders.bits != 1) {
-        if (!patient()) return;
+        if (!patient() || n > rounds.load(std::memory_order_relaxed)) return;
         std::this_thread::yield();
         holders = memory::read_holders(header);
       }
       const layout::Reference reference = layout::make_reference(first.chunk, holders.generation);
-      EXPECT_EQ(check(fabric_.chunks(), reference), (uint64_t{1} << 48) | n);
+      EXPECT_EQ(check(fabric_.chunks(), reference), (Said{1, n}));
       EXPECT_EQ(memory::release_seen(fabric_.chunks(), reference, holders.generation, 0), memory::Release::Freed);
     }
   });
-  for (uint64_t n = 1; n <= rounds; ++n) {
-    while (!memory::is_free(header)) {
-      if (!patient()) break;
-      std::this_thread::yield();
+  for (uint64_t n = 1; n <= rounds.load(std::memory_order_relaxed); ++n) {
+    while (!memory::is_free(header) && patient()) std::this_thread::yield();
+    if (!memory::is_free(header) || turns_are_over()) {
+      rounds.store(n - 1, std::memory_order_relaxed);
+      break;
     }
     const uint64_t generation = memory::mark_loaned(header);
     fill({&header, first.chunk, generation, 0}, 1, n);
@@ -386,6 +330,7 @@ TEST_F(HoldersStress, TheHoldersAloneCarryAMessageAndItsChunkBack) {
   }
   reader.join();
   expect_all_free();
+  Operations::count(rounds.load());
 }
 
 // Slabs go from agent to agent with what is in flight in them.
@@ -409,14 +354,15 @@ TEST_F(HoldersStress, SlabsChangeOwnersWhileMessagesAreInFlight) {
       std::this_thread::yield();
       continue;
     }
-    if (check(fabric_.chunks(), view.low) == ~uint64_t{0}) torn.fetch_add(1);
+    if (check(fabric_.chunks(), view.low) == kTorn) torn.fetch_add(1);
     EXPECT_EQ(memory::release(fabric_.chunks(), view.low, 0), memory::Release::Freed);
     ring.empty(head++, incarnation_);
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(torn.load(), 0u);
   expect_all_free();
+  Operations::count(40 * kEach);
 }
 
 }  // namespace
-}  // namespace ripstop
+}  // namespace ripstop::stress

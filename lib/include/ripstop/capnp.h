@@ -238,9 +238,12 @@ template <class T>
 class Message {
  public:
   explicit Message(Message<Bytes> bytes) noexcept : bytes_(std::move(bytes)) {}
-  Message(Message&& other) noexcept : bytes_(std::move(other.bytes_)), malformed_(other.malformed_) {}
+  Message(Message&& other) noexcept : bytes_(std::move(other.bytes_)), malformed_(other.malformed_) {
+    other.reader_.reset();
+  }
   Message& operator=(Message&& other) noexcept {
     reader_.reset();
+    other.reader_.reset();
     bytes_ = std::move(other.bytes_);
     malformed_ = other.malformed_;
     return *this;

@@ -43,8 +43,9 @@ Oracle::Stream* Oracle::stream(uint32_t player, uint32_t incarnation, uint8_t to
   stream.player = player;
   stream.incarnation = incarnation;
   stream.topic = topic;
+  // Also those that have ended: it may have sent to them before, and is read late.
   for (Receiver& receiver : receivers_) {
-    if (!receiver.ended && receiver.ears[topic].begin_ns != 0) receiver.pairs[&stream];
+    if (receiver.ears[topic].begin_ns != 0) receiver.pairs[&stream];
   }
   return &stream;
 }

@@ -14,6 +14,7 @@ constexpr const char* kFormat = "message %u of %s's incarnation %u on %s";
 
 void Oracle::settle(Stream& stream) {
   char what[160];
+  bool lacked_room = false;  // Some receiver, at the last send before this one that told of it.
   for (uint32_t index = 0; index < stream.rows.size(); ++index) {
     const Row& row = stream.rows[index];
     std::snprintf(what, sizeof what, kFormat, stream.base + index + 1, cast()[stream.player].name, stream.incarnation,
@@ -25,6 +26,7 @@ void Oracle::settle(Stream& stream) {
     if (row.state == Row::Done && row.takers > row.reached) {
       verdict_.add(Fault::Phantom, "%s reached %u and was taken by %u", what, row.reached, row.takers);
     }
+    if (row.state == Row::Done) lacked_room = row.full != 0;
     if (row.state == Row::Running) figures_.running_taken += row.takers != 0 ? 1 : 0;
     if (row.state == Row::Done && row.takers >= row.reached) continue;
 
@@ -41,9 +43,11 @@ void Oracle::settle(Stream& stream) {
         dead += may_have_died_with_it && !may_drop ? 1 : 0;
         dropping += may_drop ? 1 : 0;
       } else if (row.takers != 0 && !receiver.ended && !may_drop && ear.end_ns != 0 && ear.end_ns < row.begin_ns) {
-        // All or nothing. Recovery does not wait for room, which a receiver that had been stopped may lack.
+        // All or nothing. But a receiver that had been stopped may lack room, for which recovery does not wait;
+        // and in a batch, all but the last of the messages that were cut off had found a receiver full, or
+        // not: if the send before it had, this one tells nothing.
         ++figures_.running_halves;
-        if (stopped_until_ns_[receiver.player] < row.begin_ns) {
+        if (stopped_until_ns_[receiver.player] < row.begin_ns && !lacked_room) {
           verdict_.add(Fault::Lost, "%s was cut off by its publisher's death, taken by %u, and not by %s's incarnation %u, who lives",
                        what, row.takers, cast()[receiver.player].name, receiver.incarnation);
         }

@@ -36,6 +36,7 @@ bool Soak::run() {
     quiet_ns = now_ns() + options_.quiet_seconds * kSecond;
   }
   if (going) going = quiet() && end();
+  seconds_ = (now_ns() - begin_ns) / kSecond;
   report();
   return verdict_.clean();
 }
@@ -172,7 +173,7 @@ void Soak::report() {
               " seconds=%" PRIu64 " what=points are kills: %" PRIu64 " of supervisors; %" PRIu64 " stops, %" PRIu64
               " messages, seed %" PRIu64 "\n",
               kills(), count(Fault::Lost), count(Fault::Doubled), count(Fault::Leaked), count(Fault::Blocked), wrong,
-              options_.seconds, supervisor_kills_, troupe_.stop_count, figures.sent, options_.seed);
+              seconds_, supervisor_kills_, troupe_.stop_count, figures.sent, options_.seed);
 }
 
 }  // namespace chaos

@@ -54,6 +54,7 @@ class Soak {
   uint64_t supervisor_kills_ = 0;
   uint64_t decision_count_ = 0;
   uint64_t quiet_count_ = 0;
+  uint64_t seconds_ = 0;  // That it took.
   uint64_t act_ns_ = 0;
   uint64_t kill_supervisor_ns_ = 0;
   uint64_t start_supervisor_ns_ = 0;

@@ -40,10 +40,16 @@ bool Supervisor::prepare(const char* own_program) {
 
 Supervisor::~Supervisor() {
   if (pid_ > 0) kill();
-  if (!keep_directory && !directory_.empty()) {
-    std::error_code ignored;
-    std::filesystem::remove_all(directory_, ignored);
+  if (directory_.empty()) return;
+  if (keep_directory) {
+    const auto inspector = ripstop::Inspector::open();
+    const uint32_t keeper = inspector ? inspector->fabric().keeper.pid : 0;
+    std::fprintf(stderr, "the fabric's memory is kept to be looked at: XDG_RUNTIME_DIR=%s shmctl status; it ends with kill %u\n",
+                 directory_.c_str(), keeper);
+    return;
   }
+  std::error_code ignored;
+  std::filesystem::remove_all(directory_, ignored);
 }
 
 bool Supervisor::start() {

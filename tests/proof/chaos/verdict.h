@@ -18,7 +18,7 @@ class Verdict {
     constexpr const char* kNames[kFaultCount] = {"lost", "doubled", "torn", "out of order", "leaked", "blocked", "phantom", "broken"};
     const auto index = static_cast<std::size_t>(fault);
     if (++counts_[index] > 5) return;
-    std::fprintf(stderr, "%s: ", kNames[index]);
+    std::fprintf(stderr, "FAULT %s: ", kNames[index]);
     va_list arguments;
     va_start(arguments, format);
     std::vfprintf(stderr, format, arguments);

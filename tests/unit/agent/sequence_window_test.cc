@@ -67,6 +67,17 @@ TEST(SequenceWindow, PublishersDoNotDisturbOneAnother) {
   }
 }
 
+TEST(SequenceWindow, NamesWithoutEndTakeNoMemoryWithoutEnd) {
+  // A scribbled header names a publisher that never was, and so does the next one.
+  SequenceWindow window;
+  for (uint64_t publisher = 1; publisher <= 10 * SequenceWindow::kPublishersMax; ++publisher) {
+    ASSERT_EQ(window.see(publisher * 0x9e3779b97f4a7c15u, 7).lost_change, 0);
+    ASSERT_LE(window.capacity(), 2 * SequenceWindow::kPublishersMax);
+  }
+  (void)window.see(5, 1);
+  EXPECT_EQ(window.see(5, 3).lost_change, 1) << "it counts on afterwards";
+}
+
 TEST(SequenceWindow, TheSumOfItsVerdictsIsWhatIsMissing) {
   for (uint64_t seed = 0; seed < 30; ++seed) {
     std::mt19937_64 random(seed);

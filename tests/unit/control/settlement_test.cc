@@ -206,6 +206,20 @@ TEST_F(SettlementOfATree, AnUncommittedTreeOf4000IsUndoneInAnyOrderOfItsChunks) 
   }
 }
 
+TEST_F(SettlementTest, AChainOfLinksThatGoesRoundIsFollowedOnce) {
+  // Ten receivers stand in a list. Scribbled: the list is its own next link.
+  StagedSend send(fabric_, *heap_, kDead, {2, 3, 4, 5, 6, 7, 9, 10, 11, 12});
+  ASSERT_TRUE(send.loan() && send.name());
+  send.intend();
+  send.commit();
+  layout::ChunkHeader& list = *send.links.front().header;
+  list.link = send.links.front().reference();
+  fabric_.kill(kDead);
+  const Settled settled = fabric_.settlement().settle(kDead, incarnation_, {});
+  EXPECT_EQ(settled.completed_count, 10u);
+  EXPECT_EQ(settled.corrupt_count, 1u);
+}
+
 TEST_F(SettlementTest, AReceiverWithoutRoomIsGivenUpAndCounted) {
   for (int i = 0; i < 4; ++i) ASSERT_TRUE(StagedSend(fabric_, *other_heap_, 2, {3}).whole());
   StagedSend send(fabric_, *heap_, kDead, {3, 4});
