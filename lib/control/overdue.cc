@@ -10,8 +10,6 @@ namespace ripstop::control {
 
 namespace {
 
-constexpr uint64_t kRingInUse = 1;  // RingEntry.word.
-
 // A message stays in its slot until it is released, or until it is kept elsewhere.
 bool holds_any(const ring::MpmcRing& ring) noexcept {
   for (uint64_t index = 0; index < ring.slot_count(); ++index) {
@@ -40,7 +38,7 @@ bool Overdue::holds_in_own_rings(uint32_t agent_id) const noexcept {
   for (uint32_t ring_id = 1; ring_id < ring_high; ++ring_id) {
     const layout::RingEntry* entry = map_.ring_entry(ring_id);
     if (entry == nullptr) return false;
-    if ((entry->word.load(std::memory_order_acquire) & 3) != kRingInUse || entry->owner != agent_id) continue;  // A(directory)
+    if ((entry->word.load(std::memory_order_acquire) & 3) != layout::kRingInUse || entry->owner != agent_id) continue;  // A(directory)
     const auto queue = map_.queue(ring_id);
     if (queue && control::holds_any(queue->ring)) return true;
   }

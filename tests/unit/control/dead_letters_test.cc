@@ -208,6 +208,21 @@ TEST_F(DeadLettersTest, WhatDoesNotFitIntoTheSuccessorsRingIsADeadLetter) {
   EXPECT_EQ(layout::letter_word_reason(table_[2].word.load()), LetterReason::NoRoom);
 }
 
+// Killed after the entry and before the slot, the held entry or the message's end in a closed ring.
+TEST_F(DeadLettersTest, ASupervisorKilledBeforeItGaveTheSlotUpKeepsTheMessageOnce) {
+  std::vector<layout::Reference> sent;
+  for (uint64_t i = 1; i <= 3; ++i) sent.push_back(send({kDead}, i));
+  ASSERT_GE(memory::hold(fabric_.chunks(), fabric_.block(kDead), {sent[0], layout::pack({0, 0, 0, kDead, layout::Phase::Full})}), 0);
+  EXPECT_TRUE(letters_->take({sent[0], 0}, waits()));
+  EXPECT_TRUE(letters_->take({sent[1], 0}, waits()));
+  restart({true, kGraceNs, 25});
+  EXPECT_EQ(die(waits()).message_count, 1u);
+  EXPECT_EQ(count(LetterState::Waiting), 3u);
+  letters_->hand_over(kTopic, inbox_of(kHeir));
+  EXPECT_EQ(drain(kHeir), (std::vector<Taken>{{1, 1}, {2, 1}, {3, 1}}));
+  EXPECT_TRUE(all_free());
+}
+
 // A supervisor is killed between naming the destination and the push, and after it; the successor has taken
 // it, has it in its held table, or has released it.
 TEST_F(DeadLettersTest, ASupervisorKilledInMidHandOverPushesWhatIsMissingAndNothingTwice) {
