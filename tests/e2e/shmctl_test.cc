@@ -50,13 +50,13 @@ class ShmctlTest : public testing::Test {
     std::filesystem::remove_all(directory_);
   }
 
-  void start_supervisor() {
-    supervisor_ = std::make_unique<Running>(
-        std::vector<std::string>{build_ + "/daemon/ripstopd", "--set", "hugepages=off", "--set",
+  void start_supervisor(const std::vector<std::string>& more = {}) {
+    std::vector<std::string> words = {build_ + "/daemon/ripstopd", "--set", "hugepages=off", "--set",
                                  "agents=16", "--set",
                                  R"(classes=[{"payload_bytes": 256, "chunk_count": 256}])", "--set",
-                                 "drain_timeout_ms=0"},
-        directory_ + "/ripstopd");
+                                 "drain_timeout_ms=0"};
+    words.insert(words.end(), more.begin(), more.end());
+    supervisor_ = std::make_unique<Running>(words, directory_ + "/ripstopd");
     for (int i = 0; i < 200 && shmctl({"status"}).status != 0; ++i)
       std::this_thread::sleep_for(20ms);
     keeper_pid_ = json({"status"}, 0)["fabric"]["keeper_pid"];
@@ -424,6 +424,47 @@ TEST_F(ShmctlTest, ReadsThroughTheKeeperWhenTheSupervisorWasKilledOrHangs) {
   supervisor_.reset();
   reads("killed");
   EXPECT_EQ(shmctl({"pub", "tasks", "x"}).status, 5);
+}
+
+// Of an agent that was killed with three messages. One is replayed to another agent, the others are dropped.
+TEST_F(ShmctlTest, ListsReplaysAndDropsDeadLettersAndListsThemWithoutASupervisor) {
+  start_supervisor({"--set", "successor_grace_ms=0"});
+  EXPECT_EQ(json({"dlq"}, 0)["rows"].size(), 0u);
+  const pid_t sleeper = start_agent("sleeper", "tasks", false);
+  for (const char* text : {"one", "two", "three"})
+    ASSERT_EQ(shmctl({"pub", "tasks", text}).status, 0);
+  kill(sleeper, SIGKILL);
+  Json rows;
+  for (int i = 0; i < 200 && rows.size() != 3; ++i) rows = json({"dlq", "ls"}, 0)["rows"];
+  ASSERT_EQ(rows.size(), 3u);
+  EXPECT_EQ(rows[0]["agent"], "sleeper");
+  EXPECT_EQ(rows[0]["topic"], "tasks");
+  EXPECT_EQ(rows[0]["reason"], "died");
+  EXPECT_EQ(rows[0]["state"], "dead");
+  const Json schemas = Json::parse(shmctl({"schema"}).out);
+  EXPECT_EQ(mismatch(json({"dlq"}, 0), schemas["dlq"], std::string("dlq")), "");
+  EXPECT_NE(shmctl({"status"}).out.find("3 dead letters"), std::string::npos);
+
+  const std::string number = rows[1]["number"].dump();
+  EXPECT_EQ(shmctl({"dlq", "replay", number}).status, 3) << "nobody subscribes";
+  EXPECT_EQ(shmctl({"dlq", "replay", "4711"}).status, 3);
+  EXPECT_EQ(shmctl({"dlq", "drop"}).status, 2);
+  EXPECT_EQ(shmctl({"dlq", "eat"}).status, 2);
+  start_agent("second", "tasks", true);
+  EXPECT_EQ(shmctl({"dlq", "replay", number}).out, "1 dead letter replayed\n");
+  Json second;
+  for (int i = 0; i < 200 && second["taken_count"] != 1; ++i)
+    second = json({"show", "agent", "second"}, 0)["agent"];
+  EXPECT_EQ(second["taken_count"], 1);
+  EXPECT_EQ(json({"dlq"}, 0)["rows"].size(), 2u);
+
+  supervisor_->signal(SIGSTOP);
+  EXPECT_EQ(json({"dlq"}, 0)["rows"].size(), 2u);
+  supervisor_->signal(SIGCONT);
+  EXPECT_EQ(shmctl({"dlq", "drop", "all"}).out, "2 dead letters dropped\n");
+  const Json fabric = json({"status"}, 0)["fabric"];
+  EXPECT_EQ(fabric["dead_letters"], 0);
+  EXPECT_EQ(fabric["letters_dropped"], 2);
 }
 
 TEST_F(ShmctlTest, WritesItsManualAndCompletionsItself) {

@@ -76,6 +76,56 @@ const Telling<FabricView>& fabric_telling() {
       {{"corrupt_words", "", Kind::Count, Show::JsonOnly,
         "words out of bounds that the supervisor met"},
        [](const F& f) { return f.corrupt_words; }},
+      {{"dead_letters", "", Kind::Count, Show::JsonOnly, "messages that nobody handled, kept"},
+       [](const F& f) { return f.dead_letters; }},
+      {{"waiting_letters", "", Kind::Count, Show::JsonOnly,
+        "messages of the dead that wait for a successor"},
+       [](const F& f) { return f.waiting_letters; }},
+      {{"letter_capacity", "", Kind::Count, Show::JsonOnly, "of both, how many it can keep"},
+       [](const F& f) { return f.letter_capacity; }},
+      {{"letters_unkept", "", Kind::Count, Show::JsonOnly,
+        "released instead: the configuration keeps none"},
+       [](const F& f) { return f.letters_unkept; }},
+      {{"letters_without_place", "", Kind::Count, Show::JsonOnly,
+        "released instead: a newer one needed the place"},
+       [](const F& f) { return f.letters_without_place; }},
+      {{"letters_beyond_share", "", Kind::Count, Show::JsonOnly,
+        "released instead: too many chunks of their class were kept"},
+       [](const F& f) { return f.letters_beyond_share; }},
+      {{"letters_dropped", "", Kind::Count, Show::JsonOnly, "dropped by hand"},
+       [](const F& f) { return f.letters_dropped; }},
+  };
+  return telling;
+}
+
+const Telling<LetterView>& letter_telling() {
+  using L = LetterView;
+  static const Telling<L> telling = {
+      {{"number", "NUMBER", Kind::Id, Show::Table, "its number"},
+       [](const L& l) { return l.serial; }},
+      {{"state", "STATE", Kind::Text, Show::Table, "dead, or waiting for a successor"},
+       [](const L& l) { return l.waits ? "waiting" : "dead"; }},
+      {{"reason", "WHY", Kind::Text, Show::Table,
+        "died, detached (its agent); no_room, closed (recovery could not deliver it)"},
+       [](const L& l) { return l.reason; }},
+      {{"agent", "FOR", Kind::Text, Show::Table, "the agent it was for, empty when not known"},
+       [](const L& l) { return l.agent; }},
+      {{"topic", "TOPIC", Kind::Text, Show::Table, "its topic"},
+       [](const L& l) { return l.topic; }},
+      {{"sequence", "SEQ", Kind::Id, Show::Table, "its publisher's number on the topic"},
+       [](const L& l) { return l.sequence; }},
+      {{"attempt", "TRY", Kind::Count, Show::Table, "of its last delivery, from 0"},
+       [](const L& l) { return l.attempt; }},
+      {{"priority", "PRIORITY", Kind::Text, Show::Wide, "its priority"},
+       [](const L& l) { return l.priority; }},
+      {{"payload_bytes", "SIZE", Kind::Bytes, Show::Table, "its payload"},
+       [](const L& l) { return l.payload_bytes; }},
+      {{"age_ns", "AGE", Kind::Duration, Show::Table, "since it was kept"},
+       [](const L& l) { return l.age_ns; }},
+      {{"wait_ns", "WAITS", Kind::Duration, Show::Table, "how much longer it waits", true},
+       [](const L& l) { return or_null(l.wait_ns); }},
+      {{"chunk", "CHUNK", Kind::Text, Show::Wide, "where it lies, as `show chunk` takes it"},
+       [](const L& l) { return l.chunk; }},
   };
   return telling;
 }

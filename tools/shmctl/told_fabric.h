@@ -8,6 +8,8 @@ namespace ripstop::shmctl {
 
 const Telling<FabricView>& fabric_telling();
 
+const Telling<LetterView>& letter_telling();  // A line of `dlq`.
+
 const Telling<TopicView>& topic_row_telling();   // A line of `topics`.
 const Telling<TopicView>& topic_full_telling();  // All of `show topic`.
 

@@ -95,6 +95,11 @@ void print_head(const Command& command, const Picture& p) {
               count_text(static_cast<double>(p.fabric.detach_count)).c_str(),
               count_text(static_cast<double>(p.fabric.death_count)).c_str(),
               count_text(static_cast<double>(p.fabric.recovered_messages)).c_str());
+  if (p.fabric.dead_letters + p.fabric.waiting_letters > 0) {
+    std::printf("  unhandled   %u dead letter%s, %u wait%s for a successor: %s\n", p.fabric.dead_letters,
+                p.fabric.dead_letters == 1 ? "" : "s", p.fabric.waiting_letters,
+                p.fabric.waiting_letters == 1 ? "s" : "", to_type(command, "dlq").c_str());
+  }
   const std::vector<std::string> fabrics = Inspector::fabric_names();
   if (fabrics.size() > 1) {
     std::string names;

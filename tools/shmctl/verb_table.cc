@@ -7,7 +7,7 @@ namespace ripstop::shmctl {
 const std::vector<const Verb*>& verb_table() {
   static const std::vector<const Verb*> table = {
       &verb_status(),     &verb_top(),   &verb_agents(),  &verb_topics(),  &verb_segments(),
-      &verb_show(),       &verb_pub(),   &verb_sub(),     &verb_tap(),     &verb_hz(),
+      &verb_dlq(),        &verb_show(),  &verb_pub(),   &verb_sub(),     &verb_tap(),     &verb_hz(),
       &verb_wait(),       &verb_bench(), &verb_explain(), &verb_version(), &verb_schema(),
       &verb_completion(), &verb_man(),   &verb_help(),
   };

@@ -34,6 +34,7 @@ const Verb& verb_top();
 const Verb& verb_agents();
 const Verb& verb_topics();
 const Verb& verb_segments();
+const Verb& verb_dlq();
 const Verb& verb_show();
 const Verb& verb_pub();
 const Verb& verb_sub();
