@@ -13,4 +13,5 @@ struct Answer {
   number @0 :UInt64;   # The job's.
   worker @1 :Text;
   value @2 :UInt64;    # work(seed, rounds); the planner checks it.
+  attempt @3 :UInt8;   # The job's: how many workers had it before.
 }

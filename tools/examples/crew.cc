@@ -3,8 +3,9 @@
 //   crew worker NAME                     takes jobs from crew.job.NAME, answers to crew.answer
 //   crew planner SECONDS WORKER...       hands jobs to the workers in turn and keeps the ledger
 //
-// The planner knows the fate of every job: it asked send() how far each one came. At the end it prints
-// one line of figures and exits with 0 only if they add up.
+// The planner knows the fate of every job: it asked send() how far each one came. A worker that is killed and
+// started again gets what it had not finished, as a further attempt. At the end the planner prints its
+// figures and exits with 0 only if they add up.
 #include <ripstop/ripstop.h>
 
 #include <chrono>
@@ -53,6 +54,7 @@ int run_worker(const std::string& name) {
     root.setNumber(job->root().getNumber());
     root.setWorker(name);
     root.setValue(work(job->root().getSeed(), job->root().getRounds()));
+    root.setAttempt(job->info().attempt);
     (void)answer->send();  // A planner that has ended wants no answer.
   }
   return 0;
@@ -136,9 +138,11 @@ class Planner {
     auto root = answer->root();
     const auto job = pending_.find(root.getNumber());
     if (job == pending_.end()) {
-      ++unknown_count_;
+      // Its worker was killed between the answer and the end of the job: the next one did it again.
+      ++(root.getAttempt() > 0 ? repeated_count_ : unknown_count_);
       return;
     }
+    if (root.getAttempt() > 0) ++inherited_count_;
     if (job->second.value != root.getValue()) ++wrong_count_;
     ++workers_[job->second.worker].answered_count;
     ++answered_count_;
@@ -161,10 +165,12 @@ class Planner {
     for (const Worker& worker : workers_) {
       if (!worker.gone) lost_count += left[worker.name];
     }
-    std::printf("planner: %" PRIu64 " sent, %" PRIu64 " answered, %zu in a killed worker's hands, %" PRIu64
-                " refused with a reason; %" PRIu64 " lost, %" PRIu64 " doubled, %" PRIu64 " wrong\n",
-                sent_count_, answered_count_, pending_.size() - lost_count, refused_count_, lost_count, unknown_count_,
-                wrong_count_);
+    std::printf("planner: %" PRIu64 " sent, %" PRIu64 " answered, %" PRIu64 " of them by a successor; %zu in a killed worker's hands, %"
+                PRIu64 " refused with a reason\n",
+                sent_count_, answered_count_, inherited_count_, pending_.size() - lost_count, refused_count_);
+    std::printf("planner: %" PRIu64 " lost, %" PRIu64 " doubled, %" PRIu64 " wrong; %" PRIu64
+                " done again that had been answered at the kill\n",
+                lost_count, unknown_count_, wrong_count_, repeated_count_);
     return lost_count + unknown_count_ + wrong_count_ == 0 ? 0 : 1;
   }
 
@@ -174,6 +180,8 @@ class Planner {
   uint64_t sent_count_ = 0;
   uint64_t answered_count_ = 0;
   uint64_t refused_count_ = 0;
+  uint64_t inherited_count_ = 0;
+  uint64_t repeated_count_ = 0;
   uint64_t unknown_count_ = 0;
   uint64_t wrong_count_ = 0;
 };
