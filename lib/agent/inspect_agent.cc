@@ -175,8 +175,9 @@ AgentView view_agent(const InspectCore& core, const AgentFacts& facts) {
 
 std::vector<AgentView> view_agents(const InspectCore& core) {
   std::vector<AgentView> agents;
-  std::vector<std::size_t> place(core.agent_count(), SIZE_MAX);  // By agent id.
-  for (uint32_t id = 1; id < core.agent_count(); ++id) {
+  const uint32_t count = core.agent_count();  // Once: somebody may attach meanwhile.
+  std::vector<std::size_t> place(count, SIZE_MAX);  // By agent id.
+  for (uint32_t id = 1; id < count; ++id) {
     const std::optional<AgentFacts> facts = core.agent(id);
     if (!facts) continue;
     place[id] = agents.size();

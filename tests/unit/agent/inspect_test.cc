@@ -7,8 +7,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <random>
+#include <thread>
 
 #include "agent/inspect_core.h"
 #include "agent/process_look.h"
@@ -203,6 +205,23 @@ TEST_F(InspectTest, SurvivesAnyBytesInTheNodeSegments) {
     corrupt += look_at_everything();
   }
   EXPECT_GT(corrupt, 0u);
+}
+
+TEST_F(InspectTest, AgentsMayAttachWhileItLooks) {
+  // The number of entries in use grows and shrinks under its eyes. What it set aside for the smaller one must
+  // not be written to by the larger.
+  for (uint32_t id = 3; id < fabric_.superblock().agent_capacity; ++id) attach(id, "crowd");
+  const Inspector inspector = this->inspector();
+  std::atomic<bool> over{false};
+  std::thread attaching([&] {
+    for (uint32_t high = 2; !over; high = high == 2 ? fabric_.superblock().agent_capacity : 2) fabric_.superblock().agent_high = high;
+  });
+  for (int look = 0; look < 500; ++look) {
+    const std::size_t count = inspector.agents().size();
+    EXPECT_TRUE(count == 1 || count == fabric_.superblock().agent_capacity - 1) << count;
+  }
+  over = true;
+  attaching.join();
 }
 
 TEST_F(InspectTest, SurvivesAnyBytesInTheTablesOfTheControlSegment) {
