@@ -1,6 +1,9 @@
 // Recovery while everybody else goes on, on ONE mapping: what it reads and writes of memory that living
 // agents use is seen by ThreadSanitizer. A victim's thread ends as a killed process does, with nothing given
 // back; joining it stands for the pidfd, which becomes readable when no instruction of the dead can follow.
+//
+// Seen to fail: A(release), memory::is_free, acquire -> relaxed; settle_slabs() giving back what others hold;
+// settle() that leaves the messages in the dead's lanes.
 #include <memory>
 #include <thread>
 #include <vector>

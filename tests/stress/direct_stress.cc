@@ -1,4 +1,7 @@
 // Direct lanes on ONE mapping: a publisher that opens and closes them, members that read where it writes.
+//
+// Seen to fail under TSan (g++ 12): R(commit), memory::commit, release -> relaxed; A(release), memory::is_free,
+// acquire -> relaxed.
 #include <thread>
 #include <vector>
 
@@ -14,7 +17,7 @@ constexpr uint32_t kPublishers = 2;
 constexpr uint32_t kMembers = 2;
 constexpr uint32_t kPriority = 2;
 constexpr uint32_t kRow = 3;
-constexpr uint64_t kLaneLength = 700;  // Messages, then the next lane.
+constexpr uint64_t kLaneLength = 300;  // Messages, then the next lane.
 
 class DirectStress : public StressFabric {
  protected:
@@ -66,10 +69,23 @@ class DirectStress : public StressFabric {
   void take(uint32_t agent, uint64_t count) {
     detail::DirectInbox inbox(chunks(), fabric_.block(agent));
     uint64_t last[kPublishers + 1] = {};
-    std::vector<std::pair<layout::Reference, uint32_t>> in_hand;
+    uint32_t offender = 0;
+    struct InHand {
+      layout::Reference reference;
+      uint32_t bit;
+      std::size_t source;
+    };
+    std::vector<InHand> in_hand;
+    const auto release_all = [&] {
+      for (const InHand& each : in_hand) {
+        EXPECT_NE(memory::release(chunks(), each.reference, each.bit), memory::Release::Gone);
+        inbox.released(each.source, layout::chunk_index(layout::reference_chunk(each.reference)));
+      }
+      in_hand.clear();
+    };
     for (uint64_t left = kPublishers * count; left > 0;) {
       if (!patient()) return;
-      if (inbox.changed() && inbox.refresh() != 0) {
+      if (inbox.changed() && inbox.refresh(offender) != 0) {
         ADD_FAILURE() << "an entry makes no sense";
         return give_up();
       }
@@ -83,28 +99,27 @@ class DirectStress : public StressFabric {
           return give_up();
         }
         last[publisher] = number;
-        in_hand.emplace_back(reference, source->bit());
+        in_hand.push_back({reference, source->bit(), inbox.index_of(*source)});
         source->taken(found);
         --left;
       }
       // A few stay in hand, as a reader that looks ahead has them.
       if (in_hand.size() > 5 || (source == nullptr && !in_hand.empty())) {
-        for (const auto& [reference, bit] : in_hand) EXPECT_NE(memory::release(chunks(), reference, bit), memory::Release::Gone);
-        in_hand.clear();
+        release_all();
         for (std::size_t i = 0; i < layout::kDirectCount; ++i) {
           if (!inbox.has_ended(i)) continue;
-          (void)inbox.refresh();  // As the inbox does at the last release of a lane that has ended.
+          (void)inbox.refresh(offender);  // As the inbox does at the last release of a lane that has ended.
           break;
         }
       }
       if (source == nullptr) std::this_thread::yield();
     }
-    for (const auto& [reference, bit] : in_hand) EXPECT_NE(memory::release(chunks(), reference, bit), memory::Release::Gone);
+    release_all();
   }
 };
 
 TEST_F(DirectStress, MembersTakeEachMessageOnceAndInOrderThroughManyLanes) {
-  constexpr uint64_t kEach = kMessages / 4;
+  constexpr uint64_t kEach = kMessages / 8;
   std::vector<std::thread> threads;
   for (uint32_t agent = 1; agent <= kPublishers; ++agent) threads.emplace_back([this, agent] { publish(agent, kEach); });
   for (uint32_t member = 1; member <= kMembers; ++member) {
