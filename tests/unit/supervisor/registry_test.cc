@@ -7,6 +7,7 @@
 #include <atomic>
 #include <thread>
 
+#include "ring/doorbell.h"
 #include "supervisor/segment_manager.h"
 
 namespace ripstop::supervisor {
@@ -133,6 +134,18 @@ TEST_F(RegistryTest, TheNextSupervisorFindsEverythingInTheSegment) {
   EXPECT_NE(ring->subscription_id, subscribed->subscription_id);
   ASSERT_TRUE(registry_->unsubscribe(agent.id, subscribed->subscription_id));
   EXPECT_GT(attach("next").incarnation, agent.incarnation);
+}
+
+TEST_F(RegistryTest, WhoSleepsAtAChannelIsRungWhenTheOtherEndDies) {
+  const auto sender = attach("sender");
+  const auto receiver = attach("receiver");
+  const auto channel = registry_->open_channel(sender.id, {"pipe", control::ChannelEnd::Sender, 112, 16});
+  ASSERT_TRUE(channel && registry_->open_channel(receiver.id, {"pipe", control::ChannelEnd::Receiver, 112, 16}));
+  // The sender is killed between its message and its ring.
+  std::atomic<uint32_t>& bell = segments_->map().channel(channel->ring_id)->header->doorbell;
+  ring::Sleeper(bell).arm();
+  registry_->settle(sender.id, true);
+  EXPECT_NE(bell.load() & layout::kDoorbellRung, 0u);
 }
 
 TEST_F(RegistryTest, TheNextSupervisorFinishesWhatAKillInterrupted) {
