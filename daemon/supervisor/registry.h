@@ -83,6 +83,8 @@ class Registry {
   void end_stray_queues();
   uint64_t next_incarnation() noexcept;
 
+  // Makes a topic's entry one that is found by its name.
+  void list_topic(uint32_t topic_id) noexcept;
   std::vector<layout::RouteReceiver> receivers_of(uint32_t topic_id) const;
   // False when the arena has no room: the old route stays, and what it names of the dead is refused by
   // their rings.
