@@ -2,6 +2,8 @@
 
 #include <atomic>
 
+#include "ring/doorbell.h"
+
 namespace ripstop::supervisor {
 
 void open_channel(const control::FabricMap& map, uint32_t ring_id) noexcept {
@@ -25,6 +27,15 @@ void set_producer(const control::FabricMap& map, uint32_t ring_id, uint32_t prod
   const auto channel = map.channel(ring_id);
   // Relaxed: for tools; who may produce stands in the directory.
   if (channel) channel->header->producer.store(producer, std::memory_order_relaxed);
+}
+
+void wake_ends(const control::FabricMap& map, uint32_t ring_id) noexcept {
+  const auto channel = map.channel(ring_id);
+  if (!channel) return;
+  for (std::atomic<uint32_t>* bell : {&channel->header->doorbell, &channel->header->space_bell}) {
+    uint32_t last_rung = 0;
+    (void)ring::ring_doorbell(*bell, last_rung);  // Does nothing for who is awake.
+  }
 }
 
 }  // namespace ripstop::supervisor

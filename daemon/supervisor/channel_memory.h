@@ -14,4 +14,7 @@ void open_channel(const control::FabricMap& map, uint32_t ring_id) noexcept;
 // Who may produce, as layout::make_receiver() names it; 0: nobody.
 void set_producer(const control::FabricMap& map, uint32_t ring_id, uint32_t producer) noexcept;
 
+// Wakes whoever sleeps at an end: the other one may have died between what it stored and its ring.
+void wake_ends(const control::FabricMap& map, uint32_t ring_id) noexcept;
+
 }  // namespace ripstop::supervisor

@@ -114,6 +114,11 @@ Registry::Registry(const SegmentManager& segments, const control::LetterPolicy& 
 // In new memory this finds nothing; after a kill it finds what the last supervisor had written.
 void Registry::take_over() {
   const control::ControlView& view = segments_.view();
+  // A kill came between the last topic's count and its bucket: it is complete, and not found by its name.
+  if (const uint32_t high = view.topic_high(); high > 0) {
+    const layout::TopicEntry& last = topics_[high - 1];
+    if (!view.find_topic(control::ControlView::text_of(last.name, sizeof last.name))) list_topic(high - 1);
+  }
   for (uint32_t id = super_.subscription_capacity - 1; id >= 1; --id) {
     const layout::SubscriptionEntry& subscription = subscriptions_[id];
     // Relaxed, here and below: this thread is the only writer.
@@ -146,6 +151,10 @@ void Registry::take_over() {
   end_stray_queues();
   for (uint32_t id = 1; id < rings_.high(); ++id) {
     if (rings_.state(id) == kRingSettling) end_queue(id);
+    const layout::RingEntry& ring = rings_.entry(id);
+    // A kill came between the last end's leaving and this.
+    const bool is_left = ring.kind == layout::RingKind::Channel && ring.owner == 0 && ring.producer == 0;
+    if (is_left && rings_.state(id) == kRingInUse) free_ring(id);
   }
   for (const uint32_t id : agents()) {
     if (agent_state(id) == AgentState::Dead) settle(id, true);
@@ -245,11 +254,11 @@ Result<AgentPlace> Registry::attach(const AgentIdentity& identity, uint32_t node
   entry.ticket = identity.ticket;
   copy_text(entry.name, sizeof entry.name, identity.name);
   copy_text(entry.program, sizeof entry.program, identity.program);
-  entry.word.store(layout::make_agent_word(place.incarnation, AgentState::Live), std::memory_order_release);  // R(directory)
-  // Relaxed: only we write it.
+  // First, for a kill in between: whoever lives is looked for below it. Relaxed: only we write it.
   if (place.id >= super_.agent_high.load(std::memory_order_relaxed)) {
     super_.agent_high.store(place.id + 1, std::memory_order_release);  // R(directory)
   }
+  entry.word.store(layout::make_agent_word(place.incarnation, AgentState::Live), std::memory_order_release);  // R(directory)
   if (predecessor && *predecessor != place.id) agents_[*predecessor].end_time_ns = 0;  // Its place is as good as any.
   letters_.wait_for(identity.name, base::monotonic_ns() + letters_.policy().grace_ns);
   add_one(super_.attach_count);
@@ -324,13 +333,18 @@ Result<uint32_t> Registry::topic(std::string_view name) {
   entry.hash = base::name_hash(name);
   entry.name_bytes = static_cast<uint32_t>(name.size());
   copy_text(entry.name, sizeof entry.name, name);
-  layout::TopicBucket& bucket = buckets_[control::ControlView::bucket_of(entry.hash, super_.topic_bucket_count)];
-  entry.next = bucket.load(std::memory_order_relaxed);  // Relaxed: only we write it.
   // R(directory): count, state and bucket each make the same bytes visible to their readers.
   super_.topic_high.store(id + 1, std::memory_order_release);
-  entry.state.store(1, std::memory_order_release);
-  bucket.store(id + 1, std::memory_order_release);
+  list_topic(id);
   return id;
+}
+
+void Registry::list_topic(uint32_t topic_id) noexcept {
+  layout::TopicEntry& entry = topics_[topic_id];
+  layout::TopicBucket& bucket = buckets_[control::ControlView::bucket_of(entry.hash, super_.topic_bucket_count)];
+  entry.next = bucket.load(std::memory_order_relaxed);   // Relaxed: only we write it.
+  entry.state.store(1, std::memory_order_release);       // R(directory)
+  bucket.store(topic_id + 1, std::memory_order_release);  // R(directory)
 }
 
 std::vector<layout::RouteReceiver> Registry::receivers_of(uint32_t topic_id) const {
@@ -438,11 +452,11 @@ Result<control::SubscribeReply> Registry::subscribe(uint32_t agent_id, const con
   entry.row = request.row;
   entry.ticket = request.ticket;
   entry.since_ns = base::monotonic_ns();
-  entry.word.store(++subscription_serial_ << 2 | kSubscriptionInUse, std::memory_order_release);  // R(directory)
-  // Relaxed: only we write it.
+  // First, as in attach(). Relaxed: only we write it.
   if (id >= super_.subscription_high.load(std::memory_order_relaxed)) {
     super_.subscription_high.store(id + 1, std::memory_order_release);  // R(directory)
   }
+  entry.word.store(++subscription_serial_ << 2 | kSubscriptionInUse, std::memory_order_release);  // R(directory)
   topic_subscriptions_[*topic_id].push_back(id);
   agent_subscriptions_[agent_id].push_back(id);
   hand_over(id);  // Before the route: what is published from then on lies behind.
@@ -642,6 +656,7 @@ Result<void> Registry::close_channel(uint32_t agent_id, uint32_t ring_id, contro
 
 void Registry::leave_channel(uint32_t ring_id, control::ChannelEnd end) {
   layout::RingEntry& ring = rings_.entry(ring_id);
+  wake_ends(segments_.map(), ring_id);  // First: as long as the end is taken, a supervisor that takes over comes here again.
   if (end == control::ChannelEnd::Sender) {
     ring.producer = 0;
     set_producer(segments_.map(), ring_id, 0);

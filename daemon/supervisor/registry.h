@@ -96,6 +96,8 @@ class Registry {
   // For a ring of its own: a name in a message has the low bits only, and no other ring of the agent has them.
   uint64_t next_ring_incarnation(uint32_t agent_id) noexcept;
 
+  // Makes a topic's entry one that is found by its name.
+  void list_topic(uint32_t topic_id) noexcept;
   std::vector<layout::RouteReceiver> receivers_of(uint32_t topic_id) const;
   // False when the arena has no room: the old route stays, and what it names of the dead is refused by
   // their rings.

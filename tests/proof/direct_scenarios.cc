@@ -66,7 +66,7 @@ void add_direct_lanes(Scenarios& list) {
                     open_direct(world, victim(world));
                     victim(world).take_further(24);
                   },
-                  [](Member& self) { self.take_further(1); }, 0, 0});
+                  [](Member& self) { (void)self.publisher->loan(sizeof(Payload), false); }, 0, 0});
 }
 
 }  // namespace ripstop::proof

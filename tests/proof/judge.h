@@ -2,21 +2,18 @@
 // was promised is there and nothing else, from numbers kept outside of that memory.
 #pragma once
 
+#include <sys/types.h>
+#include <unistd.h>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <string>
+#include <functional>
 
+#include "proof/aftermath.h"
 #include "proof/scenario.h"
 
 namespace ripstop::proof {
-
-enum class Fault : uint8_t { None, Lost, Doubled, Leaked, Blocked, Wrong };
-inline constexpr std::size_t kFaultCount = 6;
-
-// Where a subscription stands: as before the operation, with its oldest message evicted, or with the
-// operation's message. Either: it makes no difference there, because the message does not fit.
-enum class Stage : uint8_t { Before, Evicted, After, Either };
 
 inline constexpr std::size_t kSubscriptionsMax = 80;
 
@@ -30,12 +27,27 @@ struct Verdict {
   uint64_t recovered_count = 0;  // Messages of the victim that recovery released.
 };
 
-// In a child: settles the victim in the copy of the memory and judges what the others find. Does not
-// return: what the child has inherited is not its own to end.
-[[noreturn]] void judge(World& world, const Scenario& scenario, Verdict& verdict);
+// Who settles whom, in the copy of the memory.
+using Recovery = std::function<Finding(World&)>;
+// The supervisor settles the victim.
+Finding settle_victim(World& world);
 
-// Forks such a child and waits for it.
-void judge_apart(World& world, const Scenario& scenario, Verdict& verdict);
+// Forks a child that lets the dead be settled in the copy of the memory, judges what the others find, and
+// waits for it. What the child has inherited is not its own to end.
+void judge_apart(World& world, const Scenario& scenario, Verdict& verdict, const Recovery& recovery = settle_victim);
+
+// Forks; the child, for which it answers 0, has limited patience.
+pid_t fork_judge(Verdict& verdict);
+// Waits for it. A verdict that says not that it is complete becomes a fault.
+void await_judge(pid_t pid, Verdict& verdict);
+
+// Calls `judgement` in such a child. Allocates nothing.
+template <class Judgement>
+void judge_in_child(Verdict& verdict, const Judgement& judgement) {
+  if (const pid_t pid = fork_judge(verdict); pid != 0) return await_judge(pid, verdict);
+  judgement();
+  _exit(0);
+}
 
 // What a whole operation must leave: each subscription's last stage, and the messages that stay with
 // the victim.

@@ -5,9 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "proof/aftermath.h"
 #include "proof/world.h"
 
 namespace ripstop::proof {
+
+// Where a subscription stands: as before the operation, with its oldest message evicted, or with the
+// operation's message. Either: it makes no difference there, because the message does not fit.
+enum class Stage : uint8_t { Before, Evicted, After, Either };
 
 struct Scenario {
   std::string operation;
@@ -21,6 +26,12 @@ struct Scenario {
   uint32_t send_count = 0;     // Messages that it sends, 0 or 1.
   uint32_t release_count = 0;  // Messages that it releases of those it has.
   bool quick_receivers = false;  // They take and release what they find before recovery runs.
+  // What there is to look at beside subscriptions, after recovery; `message` is the number that the victim
+  // gave. It must go from Before to After once.
+  std::function<Finding(World&, uint64_t message, Stage& stage)> look;
+  // What the supervisor does for the victim: then it is the supervisor that is killed, and another one takes
+  // over and is asked again.
+  std::function<void(World&)> request;
 
   std::string name() const { return operation + ", " + state; }
 };

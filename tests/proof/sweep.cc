@@ -1,12 +1,10 @@
 #include "proof/sweep.h"
 
-#include <sys/mman.h>
-
 #include <cstdio>
 #include <cstring>
 #include <vector>
 
-#include "base/check.h"
+#include "proof/shared_block.h"
 #include "proof/victim.h"
 
 namespace ripstop::proof {
@@ -45,13 +43,13 @@ class Sweep {
     scenario.prepare(world_);
     parts_ = world_.parts();
     expected_ = expect(world_, scenario);
-    verdict_ = new (share(sizeof(Verdict))) Verdict;
-    trace_ = static_cast<Trace*>(share(sizeof(Trace)));  // All zero.
+    verdict_ = share<Verdict>();
+    trace_ = share<Trace>();
     for (const World::Part& part : parts_) part_bytes_ += part.bytes;
-    seen_ = static_cast<std::byte*>(share(part_bytes_));
+    seen_ = share<std::byte>(part_bytes_);
     (void)follow(seen_);
-    hits_ = static_cast<Victim::Place*>(share(kHitsMax * sizeof(Victim::Place)));
-    states_ = static_cast<std::byte*>(share(kStatesMax * part_bytes_));
+    hits_ = share<Victim::Place>(kHitsMax);
+    states_ = share<std::byte>(kStatesMax * part_bytes_);
     before_ = world_.save();
     world_.prepare_copy();
     // From here on this process allocates nothing: its victims inherit the heap, and the second is to find
@@ -76,12 +74,6 @@ class Sweep {
     if (figures_.first_words[0] != 0) return;
     std::snprintf(figures_.first_words, sizeof figures_.first_words, "%s: killed at point %zu (code %#llx): %s",
                   scenario_.name().c_str(), k, static_cast<unsigned long long>(trace_->points[k].address - program_start()), words);
-  }
-
-  static void* share(std::size_t bytes) {
-    void* place = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    RIPSTOP_CHECK(place != MAP_FAILED);
-    return place;
   }
 
   // Whether the memory still is `copy`; if not, makes the copy so.

@@ -21,9 +21,13 @@ struct Figures {
   uint64_t library_point_count = 0;  // Those in this program's code; the others are in libc.
   uint64_t state_count = 0;          // Distinct states of the memory among them.
   uint64_t kill_count = 0;           // Real ones.
+  uint64_t trial_count = 0;          // Stops, or deaths of a healer, that somebody judged.
   std::array<uint64_t, kFaultCount> faults{};
   char first_words[400] = {};
 };
+
+// Where a suite tries points by number: no one of them, all.
+inline constexpr uint64_t kAllPoints = ~uint64_t{0};
 
 // Which of this program's code bytes were the first of an instruction that the victim was stopped at.
 struct Visited {

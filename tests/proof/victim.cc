@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <cstring>
 
 #include "base/check.h"
 
@@ -28,6 +29,7 @@ constexpr greg_t kTrapFlag = 0x100;
 Victim::Point the_point = nullptr;
 void* the_context = nullptr;
 Victim::Place the_place{0, 0};
+Victim::End the_end = Victim::End::Dies;
 uint64_t hit_count = 0;
 uint8_t displaced = 0;  // The byte that the trap at the_place stands on.
 alignas(64) std::byte handler_stack[256 * 1024];
@@ -57,7 +59,7 @@ void handle_trap(int, siginfo_t*, void* frame) {
     registers[REG_EFL] &= ~kTrapFlag;
     return;
   }
-  if (++hit_count == the_place.hit) Victim::die_here();
+  if (++hit_count == the_place.hit) the_end == Victim::End::Dies ? Victim::die_here() : Victim::stop_here();
   *code_at(the_place.address) = displaced;
   registers[REG_EFL] |= kTrapFlag;
 }
@@ -73,6 +75,72 @@ void handle(int, siginfo_t*, void* frame) {
   errno = saved_errno;
 }
 
+// --- touches of watched memory ----------------------------------------------------------------------
+// While the child runs, the memory is protected: a touch is a fault, which is the point. Then it may be
+// touched for one instruction.
+
+struct Watch {
+  std::span<const Victim::Watched> memory;
+  bool writes_only;
+  bool touched;    // By the instruction that is being done.
+  bool is_double;  // It was split off, or the operation is over: nothing is watched any more.
+  bool started;
+  uint64_t* count;  // Null: nobody counts.
+};
+Watch watch{};
+
+void set_protected(bool is_protected) noexcept {
+  for (const Victim::Watched& part : watch.memory) {
+    const int less = watch.writes_only ? PROT_READ : PROT_NONE;
+    if (mprotect(part.address, part.bytes, is_protected ? less : part.protection) != 0) Victim::die_here();
+  }
+}
+
+bool is_watched(const void* address) noexcept {
+  for (const Victim::Watched& part : watch.memory) {
+    if (static_cast<std::size_t>(static_cast<const std::byte*>(address) - static_cast<const std::byte*>(part.address)) < part.bytes) return true;
+  }
+  return false;
+}
+
+void come_to(uint64_t address, bool over) noexcept {
+  set_protected(false);
+  watch.touched = true;
+  the_point(the_context, address, over);
+}
+
+void handle_step(int number, siginfo_t* info, void* frame) {
+  const int saved_errno = errno;
+  auto& registers = static_cast<ucontext_t*>(frame)->uc_mcontext.gregs;
+  const auto address = static_cast<uint64_t>(registers[REG_RIP]);
+  if (number == SIGSEGV) {
+    if (watch.is_double || watch.touched || !is_watched(info->si_addr)) {
+      signal(SIGSEGV, SIG_DFL);  // Its own fault: the instruction is done again, and ends it.
+      registers[REG_EFL] &= ~kTrapFlag;
+      return;
+    }
+    come_to(address, false);
+  } else {
+    // The start marker, or one instruction further.
+    if (watch.touched || !watch.started) set_protected(true);
+    watch.started = true;
+    watch.touched = false;
+    const bool over = address == reinterpret_cast<uint64_t>(&ripstop_proof_end);
+    constexpr uint8_t kSystemCall[] = {0x0f, 0x05};
+    if (watch.count != nullptr) {
+      ++*watch.count;
+      if (over || std::memcmp(code_at(address), kSystemCall, sizeof kSystemCall) == 0) come_to(address, over);
+    } else if (over) {
+      set_protected(false);
+    }
+    if (over) watch.is_double = true;
+  }
+  const bool steps = !watch.is_double && (watch.count != nullptr || watch.touched);
+  if (steps) registers[REG_EFL] |= kTrapFlag;
+  else registers[REG_EFL] &= ~kTrapFlag;
+  errno = saved_errno;
+}
+
 }  // namespace
 
 uint64_t program_start() noexcept { return reinterpret_cast<uint64_t>(&__executable_start); }
@@ -84,13 +152,16 @@ bool is_kernels(uint64_t address) noexcept {
 
 namespace {
 
-void catch_traps(void (*handler)(int, siginfo_t*, void*)) {
+void catch_traps(void (*handler)(int, siginfo_t*, void*), int further_signal = SIGTRAP) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   const stack_t stack{handler_stack, 0, sizeof handler_stack};
   struct sigaction action{};
   action.sa_sigaction = handler;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-  if (sigaltstack(&stack, nullptr) != 0 || sigaction(SIGTRAP, &action, nullptr) != 0) _exit(3);
+  if (sigaltstack(&stack, nullptr) != 0 || sigaction(SIGTRAP, &action, nullptr) != 0 ||
+      sigaction(further_signal, &action, nullptr) != 0) {
+    _exit(3);
+  }
 }
 
 // Its page of code becomes this process's own.
@@ -112,14 +183,29 @@ Victim::Victim(const std::function<void()>& operation, Point point, void* contex
   _exit(0);
 }
 
-Victim::Victim(const std::function<void()>& operation, Place place) {
+Victim::Victim(const std::function<void()>& operation, Place place, End end) {
   pid_ = fork();
   RIPSTOP_CHECK(pid_ >= 0);
   if (pid_ != 0) return;
   the_place = place;
+  the_end = end;
   displaced = *code_at(place.address);
   make_writable(place.address);
   catch_traps(handle_trap);
+  run_marked(operation);
+  _exit(0);
+}
+
+Victim::Victim(const std::function<void()>& operation, std::span<const Watched> watched, bool writes_only, Point point,
+               void* context, uint64_t* count) {
+  pid_ = fork();
+  RIPSTOP_CHECK(pid_ >= 0);
+  if (pid_ != 0) return;
+  the_point = point;
+  the_context = context;
+  watch = {watched, writes_only, false, false, false, count};
+  signal(SIGCHLD, SIG_IGN);  // Its doubles leave nothing behind.
+  catch_traps(handle_step, SIGSEGV);
   run_marked(operation);
   _exit(0);
 }
@@ -142,6 +228,14 @@ Victim::Event Victim::wait() {
 }
 
 void Victim::go_on() { kill(pid_, SIGCONT); }
+
+pid_t Victim::split() noexcept {
+  const pid_t pid = _Fork();
+  if (pid != 0) return pid;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  watch.is_double = true;
+  return 0;
+}
 
 void Victim::stop_here() noexcept { kill(getpid(), SIGSTOP); }
 

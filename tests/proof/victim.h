@@ -7,8 +7,10 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <span>
 
 namespace ripstop::proof {
 
@@ -24,10 +26,25 @@ class Victim {
     uint64_t hit;
   };
 
+  // Memory whose every touch is a point.
+  struct Watched {
+    void* address;
+    std::size_t bytes;
+    int protection;  // As it is mapped.
+  };
+
   // Forks. The child runs `operation` and ends without ending what it has inherited.
   Victim(const std::function<void()>& operation, Point point, void* context);
-  // The same, but it runs at full speed and kills itself before it does the instruction at `place`.
-  Victim(const std::function<void()>& operation, Place place);
+  // The same, but points are only the instructions that touch the watched memory, or write to it
+  // (`writes_only`). At any other instruction the child stands between the same two. `count`, if there is
+  // one, goes up with every instruction; then system calls and the end are points too. Without it the child
+  // runs at full speed from touch to touch.
+  Victim(const std::function<void()>& operation, std::span<const Watched> watched, bool writes_only, Point point, void* context,
+         uint64_t* count);
+  // The same, but it runs at full speed and kills itself before it does the instruction at `place`, or
+  // stops for good.
+  enum class End : uint8_t { Dies, Stops };
+  Victim(const std::function<void()>& operation, Place place, End end = End::Dies);
   Victim(const Victim&) = delete;
   Victim& operator=(const Victim&) = delete;
   // SIGKILL, and waits until it is gone.
@@ -41,6 +58,10 @@ class Victim {
   // For the point function.
   static void stop_here() noexcept;
   [[noreturn]] static void die_here() noexcept;
+  // In a point function of the watched kind: makes a double of the child that has come as far as the child
+  // itself, and answers its id; 0 in the double, which runs on from here at full speed. The child does not
+  // wait for it.
+  static pid_t split() noexcept;
 
  private:
   pid_t pid_ = -1;

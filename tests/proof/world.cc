@@ -48,14 +48,16 @@ uint64_t World::read(const Message& message) {
 }
 
 std::optional<Message> Subscription::take() {
+  last_taken = 0;
   auto taken = core->agent->inbox().take(core.get());
   if (!taken) return std::nullopt;
+  last_taken = World::read(*taken);
   return std::move(*taken);
 }
 
 uint64_t Subscription::take_and_release() {
-  const auto message = take();
-  return message ? World::read(*message) : 0;
+  (void)take();
+  return last_taken;
 }
 
 void Member::open_publisher() { publisher = must(core->open_publisher(kTopic, {})); }
@@ -78,11 +80,13 @@ void Member::take_further(uint32_t count) {
 
 Sent Member::send_loan() {
   const uint64_t id = the_world->next_id();
+  the_world->note_sender(id, *this);
   const Payload payload{id, ~id};
   std::memcpy(loan->bytes().data(), &payload, sizeof payload);
-  if (further.empty()) return loan->send(without_waiting());
+  if (further.empty()) return last_sent.emplace(loan->send(without_waiting()));
   for (const memory::Loaned& link : further) std::memcpy(memory::payload(*link.header), &payload, sizeof payload);
-  return publisher->send(detail::PublisherCore::chunk_of(*loan), sizeof payload, further, without_waiting());
+  return last_sent.emplace(
+      publisher->send(detail::PublisherCore::chunk_of(*loan), sizeof payload, further, without_waiting()));
 }
 
 Sent Member::send() {
@@ -112,8 +116,7 @@ World::World(const Shape& shape) : shape_(shape) {
   segments_.emplace(must(supervisor::SegmentManager::create(config, nodes, false)));
   // A clock that hardly moves, a tick in 2^32 cycles: two runs of one operation write the same bytes.
   segments_->superblock().tsc_mult = segments_->superblock().tsc_mult == 0 ? 0 : 1;
-  constexpr uint64_t kGraceNs = 3'600'000'000'000;  // Longer than any sweep.
-  registry_.emplace(*segments_, shape.successors ? control::LetterPolicy{true, kGraceNs, 100} : control::LetterPolicy{});
+  take_over();
   // A victim looks at the memory through the supervisor's mapping too, when it compares.
   for (const Mapping& mapping : mappings()) RIPSTOP_CHECK(madvise(mapping.address, mapping.bytes, MADV_DOFORK) == 0);
   for (int i = 0; i < 2; ++i) {
@@ -140,6 +143,7 @@ Member& World::attach(const std::string& name) {
   const int control = copied_ ? copy_fds_[0] : segments_->agent_fds()[0];
   const int node = copied_ ? copy_fds_[1] : segments_->agent_fds()[1];
   attachment.control = must(memory::Segment::map(control, memory::Access::ReadOnly, segments_->segment_bytes()[0]));
+  attachment.bell = base::OwnedFd(dup(segments_->bell()));
   attachment.nodes.push_back(must(memory::Segment::map(node, memory::Access::ReadWrite, segments_->segment_bytes()[1])));
   AgentOptions options;
   options.name = name;
@@ -171,9 +175,28 @@ Subscription& World::subscribe(Member& member, const SubscriberOptions& options)
   return subscription;
 }
 
+void World::open_channel(Member& member, control::ChannelEnd end) {
+  control::ChannelOpenRequest request;
+  request.name = kChannel;
+  request.end = end;
+  request.payload_bytes = kPayloadBytes;
+  request.slot_count = 4;
+  const auto reply = must(registry_->open_channel(member.place.id, request));
+  const auto place = member.core->map().channel(reply.ring_id);
+  RIPSTOP_CHECK(place.has_value());
+  member.channel = std::make_unique<detail::ChannelCore>(member.core, reply.ring_id, *place, end == control::ChannelEnd::Sender);
+}
+
+void World::note_sender(uint64_t id, const Member& sender) {
+  std::size_t index = 0;
+  while (&members_[index] != &sender) ++index;
+  senders_.at(id) = static_cast<uint8_t>(index);
+}
+
 uint64_t World::send(Member& publisher) {
   const Sent sent = publisher.send();
   RIPSTOP_CHECK(sent.outcome == SendOutcome::Delivered || sent.outcome == SendOutcome::Partial);
+  ++publisher.sent_count;
   for (Member& member : members_) {
     for (Subscription& subscription : member.subscriptions) {
       if (subscription.overflow == Overflow::DropOldest && subscription.expected.size() == subscription.room) {
@@ -212,6 +235,25 @@ std::span<std::byte> World::node() const {
   std::byte* first = block - segments_->superblock().nodes[0].agent_blocks_offset;
   return {first, segments_->segment_bytes()[1]};
 }
+
+std::span<std::byte> World::control() const { return {segments_->control_data(), segments_->segment_bytes()[0]}; }
+
+std::vector<World::Mapping> World::mappings_around(const void* control, const void* node) const {
+  const auto has = [](const Mapping& mapping, const void* place) {
+    return static_cast<std::size_t>(static_cast<const std::byte*>(place) - static_cast<const std::byte*>(mapping.address)) < mapping.bytes;
+  };
+  std::vector<Mapping> found;
+  for (const Mapping& mapping : mappings()) {
+    if (has(mapping, control) || has(mapping, node)) found.push_back(mapping);
+  }
+  return found;
+}
+
+std::vector<World::Mapping> World::mappings_of(const Member& member) const {
+  return mappings_around(&member.core->view().superblock(), &member.core->block());
+}
+
+std::vector<World::Mapping> World::mappings_of_supervisor() const { return mappings_around(control().data(), node().data()); }
 
 std::vector<World::Part> World::parts() const {
   const layout::Superblock& super = segments_->superblock();
@@ -254,13 +296,20 @@ void World::prepare_copy() {
   std::memcpy(copies_[1], node().data(), segments_->segment_bytes()[1]);
 }
 
-void World::enter_copy() {
-  for (const Mapping& mapping : mappings_) {
+void World::enter_copy() { enter_copy(mappings_); }
+
+void World::enter_copy(std::span<const Mapping> mappings) {
+  for (const Mapping& mapping : mappings) {
     void* place = mmap(mapping.address, mapping.bytes, mapping.protection, MAP_SHARED | MAP_FIXED | MAP_POPULATE,
                        copy_fds_[mapping.is_control ? 0 : 1], 0);
     RIPSTOP_CHECK(place == mapping.address);
   }
   copied_ = true;
+}
+
+void World::take_over() {
+  constexpr uint64_t kGraceNs = 3'600'000'000'000;  // Longer than any sweep.
+  registry_.emplace(*segments_, shape_.successors ? control::LetterPolicy{true, kGraceNs, 100} : control::LetterPolicy{});
 }
 
 }  // namespace ripstop::proof

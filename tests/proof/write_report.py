@@ -11,6 +11,9 @@ import sys
 WORDS = {
     "K1": "an operation is stopped at each of its instructions; recovery runs on a copy of the memory",
     "K2": "the same with SIGKILL; the memory must equal the copy",
+    "K3": "an agent is stopped at each instruction, the others go on; then it is killed, resumed, or resumed late",
+    "K4": "the supervisor is killed at each instruction of a recovery, alone and after two deaths; another one takes over",
+    "K5": "killed and stopped at each instruction of the wake path, with those to be woken asleep in the kernel",
     "T1": "threads play processes on one mapping: the stress tests under ThreadSanitizer",
     "C1": "twelve real processes and the supervisor killed, stopped and restarted at random; a ledger outside",
 }
@@ -20,9 +23,11 @@ HEAD = """# What is shown to hold
 
 `tools/proof` builds and runs every suite and writes this file. A row is one suite's last run.
 
-- points: kill points, each one instruction of an operation that was begun in a given state; of T1, operations.
+- points: kill points (K3: stop points), each one instruction of an operation that was begun in a given state;
+  of T1, operations.
 - lost, doubled, leaked, blocked: see the oracle, `tests/proof/judge.cc`. wrong: anything else, crashes included.
-- A point at which the memory is as it was one instruction before is judged with that one.
+- A point at which the memory is as it was one instruction before is judged with that one. K3 judges those together
+  between which the stopped process has not even read the memory.
 
 | suite | what | points | lost | doubled | leaked | blocked | wrong | seconds | of which | command |
 |---|---|---|---|---|---|---|---|---|---|---|
@@ -31,17 +36,25 @@ OURS = re.compile(r"^(ripstop::)(detail|memory|ring|control|base|layout)?")
 NOT_OURS = re.compile(r"ripstop::(proof|supervisor)|std::|typeinfo|\.part|\[clone")
 
 
-def row_of(log, name, mode):
+def words_of(row):
+    """A row of another build than the release is called like K1-clang."""
+    suite, _, variant = row.partition("-")
+    return WORDS.get(suite, "") + (f" ({variant} build)" if variant else "")
+
+
+def row_of(log, row, mode):
+    name, _, variant = row.partition("-")
     with open(log, encoding="utf-8") as lines:
         line = lines.read().strip().split("\n")[-1]
     if line.startswith(name + " SKIP "):
-        return f"| {name} | {WORDS.get(name, '')} | not run: {line[len(name) + 6:]} |" + " |" * 8
+        return f"| {row} | {words_of(row)} | not run: {line[len(name) + 6:]} |" + " |" * 8
     if not line.startswith(name + " points="):
-        return f"| {name} | {WORDS.get(name, '')} | FAILED, no figures |" + " |" * 8
+        return f"| {row} | {words_of(row)} | FAILED, no figures |" + " |" * 8
     what = line.split(" what=", 1)[1] if " what=" in line else ""
     figures = dict(word.split("=", 1) for word in line.split(" what=", 1)[0].split()[1:])
     cells = [f"{int(figures[c]):,}" if c != "seconds" else figures[c] for c in COLUMNS]
-    return f"| {name} | {WORDS.get(name, '')} | " + " | ".join(cells) + f" | {what} | `tools/proof {mode} {name}` |"
+    command = f"tools/proof {mode} " + (f"--variant {variant} " if variant else "") + name
+    return f"| {row} | {words_of(row)} | " + " | ".join(cells) + f" | {what} | `{command}` |"
 
 
 def functions(program, visited_file):
@@ -84,13 +97,15 @@ def main(log_folder, report, mode, program, chosen):
     if os.path.exists(report):
         with open(report, encoding="utf-8") as text:
             old = text.read()
-        old_rows = {m.group(1): m.group(0) for m in re.finditer(r"^\| ([A-Z]\d+) \|.*$", old, re.M)}
+        old_rows = {m.group(1): m.group(0) for m in re.finditer(r"^\| ([A-Z]\d+(?:-\w+)?) \|.*$", old, re.M)}
         if "\n## Functions" in old:
             old_functions = old[old.index("\n## Functions"):]
     rows = dict(old_rows)
+    variant = program.split("/")[1]
+    suffix = "" if variant == "release" else "-" + variant
     for file in sorted(os.listdir(log_folder)):
         name = file[:-4]
-        if file.endswith(".log") and (not chosen or name in chosen):
+        if file.endswith(suffix + ".log") and name.count("-") == suffix.count("-") and (not chosen or name.removesuffix(suffix) in chosen):
             rows[name] = row_of(os.path.join(log_folder, file), name, mode)
     points = faults = 0
     for name, row in rows.items():
@@ -102,7 +117,7 @@ def main(log_folder, report, mode, program, chosen):
     verdict = "0 lost, 0 doubled, 0 leaked, 0 blocked" if faults == 0 else f"{faults} FAULTS"
     claim = f"{points:,} kill points: {verdict}."
     visited = os.path.join(log_folder, "K1.visited")
-    if (not chosen or "K1" in chosen) and os.path.exists(visited):
+    if (not chosen or "K1" in chosen) and variant == "release" and os.path.exists(visited):
         old_functions = function_section(program, visited)
     with open(report, "w", encoding="utf-8") as out:
         out.write(HEAD + "\n".join(rows[name] for name in sorted(rows)) + f"\n\n**{claim}**\n" + old_functions)

@@ -7,6 +7,8 @@
 #include <atomic>
 #include <thread>
 
+#include "base/name_hash.h"
+#include "ring/doorbell.h"
 #include "supervisor/segment_manager.h"
 
 namespace ripstop::supervisor {
@@ -162,6 +164,44 @@ TEST_F(RegistryTest, TheNextSupervisorFindsEverythingInTheSegment) {
   EXPECT_NE(ring->subscription_id, subscribed->subscription_id);
   ASSERT_TRUE(registry_->unsubscribe(agent.id, subscribed->subscription_id));
   EXPECT_GT(attach("next").incarnation, agent.incarnation);
+}
+
+TEST_F(RegistryTest, WhoSleepsAtAChannelIsRungWhenTheOtherEndDies) {
+  const auto sender = attach("sender");
+  const auto receiver = attach("receiver");
+  const auto channel = registry_->open_channel(sender.id, {"pipe", control::ChannelEnd::Sender, 112, 16});
+  ASSERT_TRUE(channel && registry_->open_channel(receiver.id, {"pipe", control::ChannelEnd::Receiver, 112, 16}));
+  // The sender is killed between its message and its ring.
+  std::atomic<uint32_t>& bell = segments_->map().channel(channel->ring_id)->header->doorbell;
+  ring::Sleeper(bell).arm();
+  registry_->settle(sender.id, true);
+  EXPECT_NE(bell.load() & layout::kDoorbellRung, 0u);
+}
+
+TEST_F(RegistryTest, TheNextSupervisorListsATopicThatAKillLeftUnlisted) {
+  const auto topic = registry_->topic("a");
+  ASSERT_TRUE(topic);
+  // As after a kill between the topic's count and its bucket.
+  const layout::Superblock& super = segments_->superblock();
+  auto* buckets = reinterpret_cast<layout::TopicBucket*>(segments_->control_data() + super.buckets_offset);
+  buckets[control::ControlView::bucket_of(base::name_hash("a"), super.topic_bucket_count)].store(0);
+  ASSERT_FALSE(view().find_topic("a"));
+  registry_.reset();
+  registry_.emplace(*segments_);
+  EXPECT_EQ(view().find_topic("a"), *topic);
+}
+
+TEST_F(RegistryTest, TheNextSupervisorFreesAChannelThatBothEndsHaveLeft) {
+  const auto agent = attach("agent");
+  const auto channel = registry_->open_channel(agent.id, {"pipe", control::ChannelEnd::Sender, 112, 16});
+  ASSERT_TRUE(channel);
+  // As after a kill between the last end's leaving and the ring's.
+  auto* entry = const_cast<layout::RingEntry*>(segments_->map().ring_entry(channel->ring_id));
+  entry->producer = 0;
+  registry_.reset();
+  registry_.emplace(*segments_);
+  EXPECT_TRUE(registry_->open_channel(agent.id, {"pipe", control::ChannelEnd::Sender, 240, 4}))
+      << "the name is free, for any geometry";
 }
 
 TEST_F(RegistryTest, TheNextSupervisorFinishesWhatAKillInterrupted) {
