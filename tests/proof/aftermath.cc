@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <map>
 #include <set>
 
+#include "control/delivery.h"
 #include "memory/holders.h"
 #include "supervisor/ring_directory.h"
 
@@ -81,6 +83,26 @@ Finding try_successor(World& world, Member& publisher) {
   Member& successor = world.attach("successor");
   (void)world.subscribe(successor);
   return fill_and_drain(world, publisher, "the successor");
+}
+
+Ids dead_letters(World& world, const std::string& name) {
+  const control::FabricMap& map = world.map();
+  const control::ControlView& view = world.members().front().core->view();
+  Ids dead;
+  for (uint32_t id = 0; id < map.superblock().letter_capacity; ++id) {
+    const layout::LetterEntry& letter = *view.letter_entry(id);
+    if (layout::letter_word_state(letter.word.load()) != layout::LetterState::Dead || letter.name != name) continue;
+    Payload payload{};
+    std::memcpy(&payload, memory::payload(*control::find_message(map, letter.reference)), sizeof payload);
+    dead.push_back(payload.id);
+  }
+  std::sort(dead.begin(), dead.end());
+  return dead;
+}
+
+void drop_letters(World& world) {
+  world.registry().expire_letters(~uint64_t{0});
+  (void)world.registry().drop_letters(0);
 }
 
 Finding look_at_tables(World& world) {

@@ -47,6 +47,10 @@ Finding look_for_leaks(World& world, const std::string& when);
 Finding fill_and_drain(World& world, Member& publisher, const std::string& whose);
 // The victim's place serves the next agent as a new one would.
 Finding try_successor(World& world, Member& publisher);
+// The numbers of the dead letters that were for `name`, smallest first: they lie in no order.
+Ids dead_letters(World& world, const std::string& name);
+// Nobody comes for the letters any more; what they kept is free again.
+void drop_letters(World& world);
 // The supervisor's tables agree with one another: routes with subscriptions, rings with both, and all of
 // them with who lives.
 Finding look_at_tables(World& world);

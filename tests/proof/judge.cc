@@ -155,19 +155,9 @@ class Court {
         found.push_back(World::read(*message));
       }
     }
-    const auto& super = heir.core->view().superblock();
-    Ids dead;
-    for (uint32_t id = 0; id < super.letter_capacity; ++id) {
-      const layout::LetterEntry& letter = *heir.core->view().letter_entry(id);
-      if (layout::letter_word_state(letter.word.load()) != layout::LetterState::Dead) continue;
-      Payload payload{};
-      std::memcpy(&payload, memory::payload(*control::find_message(world_.map(), letter.reference)), sizeof payload);
-      dead.push_back(payload.id);
-    }
-    std::sort(dead.begin(), dead.end());  // They are the last, in no order.
-    found.insert(found.end(), dead.begin(), dead.end());
-    world_.registry().expire_letters(~uint64_t{0});
-    (void)world_.registry().drop_letters(0);
+    const Ids dead = dead_letters(world_, victim.name);
+    found.insert(found.end(), dead.begin(), dead.end());  // They are the last that came.
+    drop_letters(world_);
     if (found == before) return true;
     // One that the victim was about to release may be gone.
     for (std::size_t i = 0; i < before.size() && scenario_.release_count != 0; ++i) {

@@ -49,7 +49,7 @@ class Court {
 
   void run() {
     go_on_without() && (fate_ != Fate::ResumedLate || change_everything()) && befall() && settle() && ask_everybody() &&
-        ask_victim() && is_well(look_for_leaks(world_, "after the drain")) && is_well(look_at_tables(world_)) &&
+        ask_victim() && ask_letters() && is_well(look_for_leaks(world_, "after the drain")) && is_well(look_at_tables(world_)) &&
         is_well(fill_and_drain(world_, *publisher_, "the survivors")) && is_well(try_successor(world_, *publisher_)) &&
         is_well(look_for_leaks(world_, "after the successor"));
     verdict_.complete = true;
@@ -277,6 +277,22 @@ class Court {
       if (std::find(found.begin(), found.end(), message_) != found.end()) return {};
       return {Fault::Lost, member.name + " has no message " + std::to_string(message_) + ", others have"};
     }));
+  }
+
+  // What it left waits for a successor, each once; which of its messages it had done with is K1's to say.
+  bool ask_letters() {
+    if (!world_.shape().successors) return true;
+    world_.registry().expire_letters(~uint64_t{0});
+    const Ids letters = dead_letters(world_, victim_.name);
+    drop_letters(world_);
+    if (std::adjacent_find(letters.begin(), letters.end()) != letters.end()) return fail(Fault::Doubled, "letters " + to_text(letters));
+    std::size_t owed_count = victim_.in_hand.size();
+    for (const Subscription& subscription : victim_.subscriptions) {
+      if (subscription.overflow == Overflow::DropOldest) return true;
+      owed_count += subscription.expected.size();
+    }
+    if (letters.size() + scenario_.release_count >= owed_count) return true;
+    return fail(Fault::Lost, "letters " + to_text(letters) + ", and " + std::to_string(owed_count) + " messages were the victim's");
   }
 
   World& world_;
