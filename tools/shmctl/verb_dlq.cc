@@ -1,5 +1,8 @@
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
+#include <iostream>
 
 #include "control/client.h"
 #include "shmctl/door.h"
@@ -37,9 +40,60 @@ Result<uint64_t> serial_of(const Command& command) {
   return serial;
 }
 
+std::string count_text(std::size_t count) {
+  return std::to_string(count) + " dead letter" + (count == 1 ? "" : "s");
+}
+
+// What a drop would drop: how many, and a line for each.
+Result<std::size_t> preview(const Command& command, uint64_t serial, bool prints) {
+  auto inspector = look_in(command);
+  if (!inspector) return inspector.error();
+  std::size_t count = 0;
+  for (const LetterView& letter : inspector->letters()) {
+    if (letter.waits || (serial != 0 && letter.serial != serial)) continue;
+    ++count;
+    if (!prints) continue;
+    std::printf("would drop %llu: %s, message %llu of %s for %s\n", static_cast<unsigned long long>(letter.serial),
+                letter.reason.c_str(), static_cast<unsigned long long>(letter.sequence), letter.topic.c_str(),
+                letter.agent.empty() ? "nobody known" : letter.agent.c_str());
+  }
+  return count;
+}
+
+// A drop is for ever: whoever sits there is asked, and a script says --yes.
+Result<bool> may_drop(const Command& command, uint64_t serial) {
+  if (command.has("yes")) return true;
+  if (isatty(STDIN_FILENO) != 1) {
+    return usage_error("dlq drop asks before it drops, and nobody is here to answer",
+                       to_type(command, "dlq drop " + command.arguments[1] + " --yes") + "     or look first, with --dry-run");
+  }
+  const auto count = preview(command, serial, false);
+  if (!count) return count.error();
+  if (*count == 0) return true;  // The supervisor says why.
+  std::printf("Drop %s for ever? [y/N] ", count_text(*count).c_str());
+  std::fflush(stdout);
+  std::string answer;
+  std::getline(std::cin, answer);
+  return answer == "y" || answer == "Y" || answer == "yes";
+}
+
 int act(const Command& command, control::LettersRequest::Action action) {
   auto serial = serial_of(command);
   if (!serial) return exit_code(serial.error());
+  if (action == control::LettersRequest::Action::Drop) {
+    if (command.has("dry-run")) {
+      const auto count = preview(command, *serial, true);
+      if (!count) return exit_code(count.error());
+      std::printf("%s would be dropped; nothing was done\n", count_text(*count).c_str());
+      return 0;
+    }
+    const auto may = may_drop(command, *serial);
+    if (!may) return exit_code(may.error());
+    if (!*may) {
+      std::printf("Nothing was dropped\n");
+      return 0;
+    }
+  }
   auto endpoint = command.settings.socket.empty()
                       ? control::find_endpoint(command.settings.fabric)
                       : Result<control::Endpoint>(control::endpoint_at(command.settings.socket));
@@ -55,7 +109,7 @@ int act(const Command& command, control::LettersRequest::Action action) {
                                  : "it is no dead letter, or nobody subscribes to its topic",
                            "see " + to_type(command, "dlq")});
   }
-  std::printf("%u dead letter%s %s\n", *count, *count == 1 ? "" : "s", drops ? "dropped" : "replayed");
+  std::printf("%s %s\n", count_text(*count).c_str(), drops ? "dropped" : "replayed");
   return 0;
 }
 
@@ -75,7 +129,7 @@ const Verb& verb_dlq() {
       .name = "dlq",
       .summary = "Dead letters: what nobody handled, and what waits for a successor",
       .detail =
-          "ls (or nothing) lists them, also with the supervisor dead. drop releases one, or all. "
+          "ls (or nothing) lists them, also with the supervisor dead. drop releases one, or all, and asks first. "
           "replay delivers it again, with one attempt more, to all who subscribe to its topic now; "
           "a letter whose topic nobody subscribes to stays. What still waits for a successor can "
           "be neither dropped nor replayed.",
@@ -83,10 +137,10 @@ const Verb& verb_dlq() {
       .lists = true,
       .arguments = {{"ACTION", "ls, drop or replay", true, Names::Choice, {"ls", "drop", "replay"}},
                     {"NUMBER", "the letter's number, or all", true}},
-      .flags = {},
+      .flags = {{"-y,--yes", "", "drop without a question"}, {"--dry-run", "", "print what drop would drop, and drop nothing"}},
       .fields = fields_of(letter_telling()),
       .examples = {"shmctl dlq", "shmctl dlq ls --filter topic=orders -o json", "shmctl dlq replay 17",
-                   "shmctl dlq drop all"},
+                   "shmctl dlq drop all --dry-run"},
       .run = run,
   };
   return verb;
