@@ -24,7 +24,10 @@ T load(const volatile void* place) noexcept {
   auto* word = static_cast<const volatile T*>(place);
   const bool is_seen = machine.before_atomic(const_cast<const T*>(word), sizeof(T), Machine::Access::Read);
   const T value = __atomic_load_n(word, __ATOMIC_SEQ_CST);
-  if (is_seen) machine.saw(value);
+  if (is_seen) {
+    machine.saw(value);
+    machine.ordered(const_cast<const T*>(word), sizeof(T), false);
+  }
   return value;
 }
 
@@ -41,19 +44,22 @@ T change(volatile void* place, Step step) noexcept {
   machine.before_change(word, sizeof(T));
   const T before = step(word);
   machine.after_change();
-  if (is_seen) machine.saw(before);
+  if (is_seen) {
+    machine.saw(before);
+    machine.ordered(word, sizeof(T), true);
+  }
   return before;
 }
 
 template <class T>
 bool swap(volatile void* place, T* expected, T desired) noexcept {
-  bool swapped = false;
-  (void)change<T>(place, [&](T* word) {
-    swapped = __atomic_compare_exchange_n(word, expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-    return swapped ? static_cast<T>(~desired) : *expected;
+  const T wanted = *expected;
+  *expected = change<T>(place, [&](T* word) {
+    const T before = *word;
+    if (before == wanted) *word = desired;
+    return before;
   });
-  machine.saw(swapped ? 1 : 0);
-  return swapped;
+  return *expected == wanted;
 }
 
 }  // namespace
@@ -140,6 +146,7 @@ bool ripstop_explored_swap(void* word, uint64_t expected[2], uint64_t low, uint6
     machine.saw(swapped ? 1 : 0);
     machine.saw(seen[0]);
     machine.saw(seen[1]);
+    machine.ordered(word, 16, swapped);
   }
   return swapped;
 }

@@ -14,7 +14,7 @@ FakeShape small(uint32_t agents) { return {1, agents + 1, {{256, 4, 3}}, {1, 1, 
 class LaneStage : public Stage {
  public:
   LaneStage(uint32_t publisher_count, uint32_t receiver_count) : Stage(small(publisher_count + receiver_count)) {
-    for (uint32_t agent = 1; agent <= publisher_count + receiver_count; ++agent) fabric.attach(agent);
+    for (uint32_t agent = 1; agent <= publisher_count + receiver_count; ++agent) attach(agent);
     for (uint32_t i = 0; i < receiver_count; ++i) receivers.push_back(publisher_count + 1 + i);
   }
   void publish(uint32_t agent, std::vector<uint32_t> ids, Publisher::Ways ways = {}, bool is_mortal = true) {

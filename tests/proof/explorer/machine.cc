@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -29,6 +30,7 @@ void await_change(uint64_t seen) noexcept { machine.await_change(seen); }
 bool Scene::is_dead(uint32_t agent) const noexcept {
   const bool is = ((dead >> agent) & 1) != 0;
   machine.saw(is ? 1 : 0);
+  if (is) machine.inherit();
   return is;
 }
 
@@ -70,31 +72,111 @@ uint64_t& Machine::value_of(uint32_t word) const noexcept {
   return reinterpret_cast<uint64_t*>(regions_[index].first)[word - regions_[index].first_word];
 }
 
+uint8_t Machine::heed(const Word& word) noexcept {
+  const unsigned all = word.readers | word.writers;
+  if (word.writers == 0 || (all & (all - 1)) == 0) return 0;
+  uint8_t heed = kHashed;
+  // Between actors, or between one and a supervisor beside it.
+  const unsigned actors = static_cast<uint16_t>(word.readers | word.writers) & kActorsMask;
+  const bool among_actors = (word.writers & kActorsMask) != 0 && (actors & (actors - 1)) != 0;
+  const bool beside = (word.read_beside & word.writers) != 0 || (word.written_beside & actors) != 0;
+  if (among_actors || beside) heed |= kAtomicPoint;
+  if (word.is_raced) heed |= kPlainPoint;
+  if ((word.inherited_from & word.writers) != 0 || (word.writers & ~kActorsMask) != 0) heed |= kKillPoint;
+  return heed;
+}
+
 void Machine::learn(uint32_t word, Access access) noexcept {
+  Word& known = words_[word];
+  Word now = known;
   const auto me = static_cast<uint16_t>(1u << current_->index);
-  (access == Access::Write ? writers_ : readers_)[word] |= me;
-  if (conflicts_[word] != 0) return;
-  const unsigned all = readers_[word] | writers_[word];
-  if (writers_[word] != 0 && (all & (all - 1)) != 0) has_learned_ = true;
+  (access == Access::Write ? now.writers : now.readers) |= me;
+  if (current_->agent == 0) {
+    (access == Access::Write ? now.written_beside : now.read_beside) |= living_;
+    now.inherited_from |= static_cast<uint16_t>(kActorsMask & ~living_);
+  }
+  if (now == known) return;
+  known = now;
+  if (heed(known) != heeds_[word]) has_learned_ = true;
 }
 
 void Machine::heed_learned() noexcept {
-  for (std::size_t word = 0; word < conflicts_.size(); ++word) {
-    const unsigned all = readers_[word] | writers_[word];
-    conflicts_[word] = writers_[word] != 0 && (all & (all - 1)) != 0 ? 1 : 0;
-  }
+  for (std::size_t word = 0; word < words_.size(); ++word) heeds_[word] = heed(words_[word]);
   has_learned_ = false;
+}
+
+Machine::Order& Machine::order_of(uint32_t word) noexcept {
+  Order& order = orders_[word];
+  if (order.run != run_) {
+    order = Order{};
+    order.run = run_;
+  }
+  return order;
+}
+
+// A plain access: whether what others did to the word came before it for sure.
+void Machine::check_order(uint32_t word, Access access) noexcept {
+  if ((heeds_[word] & kHashed) == 0) return;
+  Order& order = order_of(word);
+  const Fiber& me = *current_;
+  bool is_ordered = order.written <= me.clocks[order.writer];
+  if (access == Access::Write) {
+    for (uint32_t i = 0; i < fiber_count_; ++i) is_ordered = is_ordered && (i == me.index || order.read[i] <= me.clocks[i]);
+    order.writer = me.index;
+    order.written = me.clocks[me.index];
+  } else {
+    order.read[me.index] = me.clocks[me.index];
+  }
+  if (is_ordered || words_[word].is_raced) return;
+  words_[word].is_raced = true;
+  has_learned_ = true;
+}
+
+void Machine::acquire(uint32_t word) noexcept {
+  const Order& order = order_of(word);
+  for (uint32_t i = 0; i < kFibersMax; ++i) {
+    if (order.released[i] > current_->clocks[i]) current_->clocks[i] = order.released[i];
+  }
+}
+
+void Machine::release(uint32_t word) noexcept {
+  order_of(word).released = current_->clocks;
+  ++current_->clocks[current_->index];
+}
+
+void Machine::ordered(const void* place, std::size_t bytes, bool has_changed) noexcept {
+  const uint32_t first = word_of(place);
+  if (first == kNoWord || current_ == nullptr) return;
+  const uint32_t last = first + (bytes > 8 ? 1 : 0);
+  for (uint32_t word = first; word <= last; ++word) {
+    if ((heeds_[word] & kHashed) == 0) continue;
+    acquire(word);
+    if (has_changed) release(word);
+  }
+}
+
+void Machine::inherit(Fiber& fiber) noexcept {
+  for (uint32_t i = 0; i < fiber_count_; ++i) {
+    if (fibers_[i].life != Life::Killed) continue;
+    for (uint32_t c = 0; c < kFibersMax; ++c) fiber.clocks[c] = std::max(fiber.clocks[c], fibers_[i].clocks[c]);
+  }
+}
+
+void Machine::inherit() noexcept {
+  if (current_ != nullptr) inherit(*current_);
 }
 
 void Machine::count_access() noexcept {
   if (++access_count_ > kAccessesMax) end(End::Endless);
 }
 
-bool Machine::is_point(uint32_t word, std::size_t words) const noexcept {
-  for (std::size_t i = 0; i < words; ++i) {
-    if (heeds_all || conflicts_[word + i] != 0) return true;
-  }
-  return false;
+bool Machine::pass(uint32_t word, uint32_t count, Access access, Heed kind, const void* place, std::size_t bytes) noexcept {
+  uint8_t heeds = 0;
+  for (uint32_t i = 0; i < count; ++i) heeds |= heeds_[word + i];
+  const bool is_shared = heeds_all || (heeds & kind) != 0;
+  const bool is_for_kill = access == Access::Write && (heeds & kKillPoint) != 0 && left_.kills > 0 && current_->is_mortal;
+  if (is_shared || is_for_kill) point(place, bytes, is_shared);
+  return (heeds & kHashed) != 0 || heeds_all;
 }
 
 void Machine::changed(Fiber* by, uint32_t word, uint64_t before, uint64_t after) noexcept {
@@ -105,7 +187,7 @@ void Machine::changed(Fiber* by, uint32_t word, uint64_t before, uint64_t after)
   if (before == after) return;
   ++change_count_;
   if (by != nullptr) ++by->own_changes;
-  if (conflicts_[word] != 0) hash_ ^= mix(word, before) ^ mix(word, after);
+  if ((heeds_[word] & kHashed) != 0) hash_ ^= mix(word, before) ^ mix(word, after);
 }
 
 bool Machine::is_well_kept() const {
@@ -114,7 +196,7 @@ bool Machine::is_well_kept() const {
     const uint64_t value = value_of(word);
     if (value == pristine_[word]) continue;
     if (dirty_run_[word] != run_) return false;
-    if (conflicts_[word] != 0) hash ^= mix(word, pristine_[word]) ^ mix(word, value);
+    if ((heeds_[word] & kHashed) != 0) hash ^= mix(word, pristine_[word]) ^ mix(word, value);
   }
   return hash == hash_;
 }
@@ -202,13 +284,12 @@ void Machine::touch(const void* place, std::size_t bytes, Access access) noexcep
   finish_plain_write();
   count_access();
   for (uint32_t i = 0; i < count; ++i) learn(first + i, access);
-  if (is_point(first, count)) {
-    point(place, bytes);
-    if (is_traced) trace(access == Access::Write ? "writes" : "reads", place, bytes);
-  }
+  const bool is_seen = pass(first, count, access, kPlainPoint, place, bytes);
+  if (is_seen && is_traced) trace(access == Access::Write ? "writes" : "reads", place, bytes);
+  for (uint32_t i = 0; i < count; ++i) check_order(first + i, access);
   if (access == Access::Read) {
     for (uint32_t i = 0; i < count; ++i) {
-      if (conflicts_[first + i] != 0) saw(value_of(first + i));
+      if ((heeds_[first + i] & kHashed) != 0) saw(value_of(first + i));
     }
     return;
   }
@@ -226,8 +307,7 @@ bool Machine::before_atomic(const void* place, std::size_t bytes, Access access)
   count_access();
   const uint32_t count = bytes > 8 ? 2 : 1;
   for (uint32_t i = 0; i < count; ++i) learn(first + i, access);
-  if (!is_point(first, count)) return false;
-  point(place, bytes);
+  if (!pass(first, count, access, kAtomicPoint, place, bytes)) return false;
   if (is_traced) trace(access == Access::Write ? "changes" : "loads", place, bytes);
   return true;
 }
@@ -253,12 +333,15 @@ void Machine::after_change() noexcept {
 }
 
 void Machine::store(void* place, const void* value, std::size_t bytes, bool is_fence) noexcept {
-  const bool is_point = before_atomic(place, bytes, Access::Write);
+  const bool is_seen = before_atomic(place, bytes, Access::Write);
   if (current_ != nullptr && word_of(place) != kNoWord) {
     saw(0);
+    for (uint32_t i = 0; i <= (bytes > 8 ? 1u : 0u); ++i) {
+      if ((heeds_[word_of(place) + i] & kHashed) != 0) release(word_of(place) + i);
+    }
     const bool lingers = !is_fence && current_->held_count > 0;
     bool holds = false;
-    if (is_point && !is_fence && !lingers && left_.holds > 0) {
+    if (is_seen && !is_fence && !lingers && left_.holds > 0) {
       const Option options[] = {{Option::Go, current_->index}, {Option::Hold, current_->index}};
       holds = choose(options, '^').kind == Option::Hold;
       if (holds) --left_.holds;
@@ -356,7 +439,7 @@ Option Machine::choose(std::span<const Option> options, char kind) noexcept {
   return chosen;
 }
 
-void Machine::point(const void* place, std::size_t bytes) noexcept {
+void Machine::point(const void* place, std::size_t bytes, bool may_switch) noexcept {
   if (++point_count_ > kPointsMax) end(End::Endless);
   bool is_first = true;
   for (;; is_first = false) {
@@ -367,9 +450,9 @@ void Machine::point(const void* place, std::size_t bytes) noexcept {
     for (uint32_t i = 0; i < fiber_count_; ++i) {
       const Fiber& fiber = fibers_[i];
       if (&fiber == &me) continue;
-      if (reach(fiber, place, bytes) > 0) options[count++] = {Option::Flush, fiber.index};
+      if (may_switch && reach(fiber, place, bytes) > 0) options[count++] = {Option::Flush, fiber.index};
       // Who has just been let go on does something first: it would have been passed by else.
-      if (is_first && left_.preemptions > 0 && can_run(fiber)) options[count++] = {Option::Switch, fiber.index};
+      if (is_first && may_switch && left_.preemptions > 0 && can_run(fiber)) options[count++] = {Option::Switch, fiber.index};
     }
     if (is_first && me.is_mortal && left_.kills > 0) options[count++] = {Option::Kill, me.index};
     const Option chosen = choose({options, count}, ':');
@@ -454,6 +537,7 @@ void Machine::kill() noexcept {
       if (fiber.agent != me.agent) continue;
       if (&fiber != &me) flush(fiber, fiber.held_count);
       fiber.life = Life::Killed;
+      living_ &= static_cast<uint16_t>(~(1u << i));
     }
   }
   for (uint32_t i = 0; i < fiber_count_; ++i) {
@@ -469,6 +553,7 @@ void Machine::begin_supervisor() noexcept {
   fiber.life = Life::New;
   fiber.agent = 0;
   fiber.is_mortal = scene_->supervisor_is_mortal;
+  inherit(fiber);
 }
 
 void Machine::end(End end) noexcept {
@@ -517,6 +602,7 @@ void Machine::prepare(Scene& scene) {
     if (fibers_[i].stack == nullptr) make_stack(fibers_[i]);
   }
   scene_ = &scene;
+  if (scene.actors.size() > kActorsMax) std::abort();
   regions_.clear();
   pristine_.clear();
   for (const std::span<std::byte> region : scene.shared()) {
@@ -524,9 +610,9 @@ void Machine::prepare(Scene& scene) {
     const auto* words = reinterpret_cast<const uint64_t*>(region.data());
     pristine_.insert(pristine_.end(), words, words + region.size() / 8);
   }
-  readers_.assign(pristine_.size(), 0);
-  writers_.assign(pristine_.size(), 0);
-  conflicts_.assign(pristine_.size(), 0);
+  words_.assign(pristine_.size(), Word{});
+  heeds_.assign(pristine_.size(), 0);
+  orders_.assign(pristine_.size(), Order{});
   dirty_.clear();
   dirty_.reserve(pristine_.size());
   dirty_run_.assign(pristine_.size(), 0);
@@ -548,13 +634,20 @@ End Machine::run(const Bounds& bounds, Chooser& chooser) {
   chooser_ = &chooser;
   hash_ = change_count_ = point_count_ = access_count_ = 0;
   written_word_ = kNoWord;
-  fiber_count_ = static_cast<uint32_t>(scene_->actors.size());
+  living_ = kActorsMask;
+  fiber_count_ = kActorsMax;
   for (uint32_t i = 0; i < kFibersMax; ++i) {
     Fiber& fiber = fibers_[i];
     fiber.life = Life::New;
     fiber.seen = fiber.noted = fiber.own_changes = fiber.clock_reads = 0;
     fiber.held_count = 0;
-    if (i >= fiber_count_) continue;
+    fiber.clocks = {};
+    fiber.clocks[i] = 1;
+    if (i >= scene_->actors.size()) {
+      fiber.life = Life::Done;
+      fiber.agent = ~uint32_t{0};
+      continue;
+    }
     fiber.agent = scene_->actors[i].agent;
     fiber.is_mortal = scene_->actors[i].is_mortal;
   }

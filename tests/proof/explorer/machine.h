@@ -2,10 +2,13 @@
 // memory, as a search decides.
 //
 // How it works: the library and the scenes are compiled with -fsanitize=thread and linked to hooks.cc, not
-// to ThreadSanitizer's runtime; so the compiler announces every access. An access to a word that two actors
-// touch, and one of them changes, is a point: there the search chooses who goes on, or who is killed. A
-// word that is nobody else's makes no point; which those are is learned (conflicts()), and the search begins
-// anew when it learns more.
+// to ThreadSanitizer's runtime; so the compiler announces every access. Points, at which the search chooses
+// who goes on or who is killed, are before
+//   an atomic access to a word that two actors touch and one of them changes,
+//   a plain access to a word of which somebody's plain access was not ordered by atomic ones (as vector
+//   clocks say): what is ordered cannot be told from what happened a moment before,
+//   an actor's change of a word that recovery reads when that actor is dead: only for a kill.
+// Which words those are is learned from all runs, and the search begins anew when it learns more.
 //
 // A kill abandons a fiber. A supervisor's fiber begins, and is killed and begun again like any other.
 // Who waits, in a futex or for a change, does not go on before there is a reason to.
@@ -15,6 +18,7 @@
 // them, so they are written into the memory while it runs, and taken out again when another does.
 #pragma once
 
+#include <array>
 #include <csetjmp>
 #include <cstddef>
 #include <cstdint>
@@ -27,6 +31,7 @@
 namespace ripstop::explorer {
 
 inline constexpr uint32_t kFibersMax = 12;
+inline constexpr uint32_t kActorsMax = 6;  // The fibers behind them are supervisors.
 inline constexpr uint32_t kOptionsMax = 2 * kFibersMax + 4;
 
 // What can happen next. `fiber`: who.
@@ -90,12 +95,16 @@ class Machine {
 
   // --- what actors and hooks call -------------------------------------------------------------------------
   enum class Access : uint8_t { Read, Write };
+  using Clocks = std::array<uint16_t, kFibersMax>;
   // A plain access, before it is made.
   void touch(const void* place, std::size_t bytes, Access access) noexcept;
   // Before an atomic one: a chance for others. Answers whether the place is shared.
   bool before_atomic(const void* place, std::size_t bytes, Access access) noexcept;
-  // After it. `value`: what was read.
+  // After it. `value`: what was read. `has_changed`: it was a swap, and it succeeded.
   void saw(uint64_t value) noexcept;
+  void ordered(const void* place, std::size_t bytes, bool has_changed) noexcept;
+  // A supervisor learns of a death: what the dead did comes before what it does.
+  void inherit() noexcept;
   // In the place of an atomic store to shared memory.
   void store(void* place, const void* value, std::size_t bytes, bool is_fence) noexcept;
   // A fence: what lingers becomes visible. All: everybody's, as membarrier does.
@@ -117,6 +126,7 @@ class Machine {
   static constexpr uint32_t kNoWord = ~uint32_t{0};
   static constexpr uint32_t kChangeWords = 64;  // Of the largest plain write.
   static constexpr uint32_t kBufferMax = 64;
+  static constexpr unsigned kActorsMask = (1u << kActorsMax) - 1;
 
   enum class Life : uint8_t { New, Ready, Asleep, Watching, Done, Killed };
   struct Held {
@@ -135,6 +145,7 @@ class Machine {
     uint64_t own_changes = 0;
     uint64_t awaited = 0;
     uint64_t clock_reads = 0;
+    Clocks clocks{};  // Of each fiber, how much happened before what this one does.
     const void* asleep_on = nullptr;
     uint32_t held_count = 0;
     Held held[kBufferMax];
@@ -157,11 +168,39 @@ class Machine {
   }
   uint64_t& value_of(uint32_t word) const noexcept;
   static uint64_t mix(uint64_t a, uint64_t b) noexcept;
+  // What is known of a word, from all runs. Bit i: fiber i.
+  struct Word {
+    uint16_t readers = 0;
+    uint16_t writers = 0;
+    // Of these actors, that were not dead, a supervisor's access was seen; those of the dead were read after.
+    uint16_t read_beside = 0;
+    uint16_t written_beside = 0;
+    uint16_t inherited_from = 0;
+    bool is_raced = false;
+    friend bool operator==(const Word&, const Word&) = default;
+  };
+  // What it says of accesses, since the search began anew.
+  enum Heed : uint8_t { kHashed = 1, kAtomicPoint = 2, kPlainPoint = 4, kKillPoint = 8 };
+  // Who did what to a word in this run, for the order of plain accesses.
+  struct Order {
+    uint32_t run = 0;
+    uint8_t writer = 0;
+    uint16_t written = 0;
+    Clocks read{};
+    Clocks released{};
+  };
+
+  static uint8_t heed(const Word& word) noexcept;
   void learn(uint32_t word, Access access) noexcept;
+  Order& order_of(uint32_t word) noexcept;
+  void check_order(uint32_t word, Access access) noexcept;
+  void acquire(uint32_t word) noexcept;
+  void release(uint32_t word) noexcept;
+  void inherit(Fiber& fiber) noexcept;
   void count_access() noexcept;
-  bool is_point(uint32_t word, std::size_t words) const noexcept;
-  // Lets others go first.
-  void point(const void* place, std::size_t bytes) noexcept;
+  // Lets others go first, if there is a reason.
+  bool pass(uint32_t word, uint32_t count, Access access, Heed kind, const void* place, std::size_t bytes) noexcept;
+  void point(const void* place, std::size_t bytes, bool may_switch) noexcept;
   void finish_plain_write() noexcept;
   void changed(Fiber* by, uint32_t word, uint64_t before, uint64_t after) noexcept;
   void change_now(Fiber& by, const Held& held) noexcept;
@@ -188,12 +227,13 @@ class Machine {
   Chooser* chooser_ = nullptr;
   std::vector<Region> regions_;
   std::vector<uint64_t> pristine_;
-  std::vector<uint16_t> readers_;
-  std::vector<uint16_t> writers_;
-  std::vector<uint8_t> conflicts_;
+  std::vector<Word> words_;
+  std::vector<uint8_t> heeds_;
+  std::vector<Order> orders_;
   std::vector<uint32_t> dirty_;       // Words that the run has changed.
   std::vector<uint32_t> dirty_run_;   // In which run a word was entered there.
   uint32_t run_ = 0;
+  uint16_t living_ = 0;  // Bit i: actor i was not killed.
   bool has_learned_ = false;
   Fiber fibers_[kFibersMax];
   uint32_t fiber_count_ = 0;

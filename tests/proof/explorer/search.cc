@@ -144,14 +144,29 @@ std::string Search::schedule() const {
 
 Explored Search::explore(const Bounds& bounds, double seconds_max) {
   const double start = now_seconds();
-  restart();
+  // What is to be learned is learned within narrower bounds, mostly, where to begin anew costs little.
+  for (uint32_t preemptions = 0; preemptions < bounds.preemptions && preemptions < 2; ++preemptions) {
+    do {
+      restart();
+    } while (go({preemptions, bounds.kills, bounds.holds}, start, seconds_max, false) == Round::Learned);
+    if (explored_.finding.harm != Harm::None) return explored_;
+  }
+  do {
+    restart();
+  } while (go(bounds, start, seconds_max, true) == Round::Learned);
+  return explored_;
+}
+
+// `stops`: at the first run that shows something new, instead of at the end.
+Search::Round Search::go(const Bounds& bounds, double start, double seconds_max, bool stops) {
   do {
     depth_ = 0;
     prefix_ = choices_.size();
     const End end = machine.run(bounds, *this);
     ++explored_.run_count;
+    explored_.state_count = seen_.size();
     if (machine.has_learned()) {
-      restart();
+      if (stops) return Round::Learned;
       continue;
     }
     if (explored_.run_count % kRunsBetweenChecks == 1 && !machine.is_well_kept()) {
@@ -165,17 +180,13 @@ Explored Search::explore(const Bounds& bounds, double seconds_max) {
     }
     if (explored_.finding.harm != Harm::None) {
       explored_.schedule = schedule();
-      explored_.state_count = seen_.size();
-      return explored_;
+      return Round::Over;
     }
-    if (seconds_max != 0 && explored_.run_count % 256 == 0 && now_seconds() - start > seconds_max) {
-      explored_.state_count = seen_.size();
-      return explored_;
-    }
-  } while (choices_.empty() ? explored_.run_count == 0 : advance());
-  explored_.state_count = seen_.size();
+    if (seconds_max != 0 && explored_.run_count % 256 == 0 && now_seconds() - start > seconds_max) return Round::Over;
+  } while (advance());
+  if (machine.has_learned()) return Round::Learned;
   explored_.is_complete = true;
-  return explored_;
+  return Round::Over;
 }
 
 Explored Search::replay(const std::string& schedule, const Bounds& bounds) {

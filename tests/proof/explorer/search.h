@@ -60,6 +60,8 @@ class Search : public Chooser {
     uint32_t chosen;
     Place place;
   };
+  enum class Round : uint8_t { Over, Learned };
+  Round go(const Bounds& bounds, double start, double seconds_max, bool stops);
   bool advance();
   void restart();
   std::string schedule() const;

@@ -124,7 +124,9 @@ void Stage::recover() {
     }
     for (uint32_t id = 1; id < count && agent == 0; ++id) {
       if (!is_dead(id)) continue;
-      if (layout::agent_word_state(fabric.entry(id).word.load(std::memory_order_acquire)) == layout::AgentState::Live) agent = id;
+      // Whoever came in its place lives.
+      const uint64_t word = fabric.entry(id).word.load(std::memory_order_acquire);
+      if (word == layout::make_agent_word(first_incarnations_[id], layout::AgentState::Live)) agent = id;
     }
     if (agent == 0) return;
     layout::AgentEntry& entry = fabric.entry(agent);

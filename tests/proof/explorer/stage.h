@@ -64,6 +64,7 @@ class Stage : public Scene {
   uint32_t queue = 0;           // The ring that messages go through; 0: the lane.
 
   const memory::ChunkMap& chunks() const { return fabric.chunks(); }
+  void attach(uint32_t agent) { first_incarnations_[agent] = fabric.attach(agent); }
   void add(std::string name, uint32_t agent, bool is_mortal, std::function<void()> act) {
     actors.push_back({std::move(name), agent, is_mortal, std::move(act)});
   }
@@ -88,6 +89,8 @@ class Stage : public Scene {
   Finding look_for_leaks();
   Finding fill_and_drain();
   Finding settle_again();
+
+  std::array<uint64_t, kAgentsMax> first_incarnations_{};
 };
 
 // A publishing thread: agent/publisher_core.cc, publisher_push.cc.
