@@ -9,11 +9,11 @@ namespace {
 using fabric::FakeShape;
 
 // Agents 1.. publish, receivers behind them. Lanes of two slots: everything wraps.
-FakeShape small(uint32_t agents) { return {1, agents + 1, {{256, 4, 3}}, {1, 1, 2, 1, 1}, 1, 2}; }
+FakeShape small(uint32_t publishers, uint32_t agents) { return {1, agents + 1, {{256, 2, publishers + 1}}, {1, 1, 2, 1, 1}, 0, 2}; }
 
 class LaneStage : public Stage {
  public:
-  LaneStage(uint32_t publisher_count, uint32_t receiver_count) : Stage(small(publisher_count + receiver_count)) {
+  LaneStage(uint32_t publisher_count, uint32_t receiver_count) : Stage(small(publisher_count, publisher_count + receiver_count)) {
     for (uint32_t agent = 1; agent <= publisher_count + receiver_count; ++agent) attach(agent);
     for (uint32_t i = 0; i < receiver_count; ++i) receivers.push_back(publisher_count + 1 + i);
   }
@@ -113,7 +113,6 @@ class StaleStage : public SuccessorStage {
  public:
   StaleStage() : SuccessorStage(1) {
     auto publisher = std::make_shared<Publisher>(*this, 1, receivers, Publisher::Ways{});
-    publisher->keep_route();
     add("publisher 1", 1, false, [publisher] { (void)publisher->send(1); });
     add("receiver 2", 2, true, [] {});
   }
@@ -124,7 +123,6 @@ class StaleFullStage : public SuccessorStage {
   StaleFullStage() : SuccessorStage(1) {
     send_before(1, receivers);
     auto publisher = std::make_shared<Publisher>(*this, 1, receivers, Publisher::Ways{});
-    publisher->keep_route();
     add("publisher 1", 1, false, [publisher] {
       (void)publisher->send(2);
       (void)publisher->send(3);

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "proof/explorer/arena.h"
 
@@ -88,6 +89,7 @@ uint8_t Machine::heed(const Word& word) noexcept {
 
 void Machine::learn(uint32_t word, Access access) noexcept {
   Word& known = words_[word];
+  if (current_->agent != 0 && (((access == Access::Write ? known.writers : known.readers) >> current_->index) & 1) != 0) return;
   Word now = known;
   const auto me = static_cast<uint16_t>(1u << current_->index);
   (access == Access::Write ? now.writers : now.readers) |= me;
@@ -419,6 +421,7 @@ uint64_t Machine::state() const noexcept {
   uint64_t key = mix(hash_, (uint64_t{left_.preemptions} << 40) | (left_.kills << 20) | (left_.holds << 8) | current_->index);
   for (uint32_t i = 0; i < fiber_count_; ++i) {
     const Fiber& fiber = fibers_[i];
+    if (fiber.agent == kNobody) continue;
     const bool is_over = fiber.life == Life::Done || fiber.life == Life::Killed;
     key = mix(key, static_cast<uint64_t>(fiber.life) * 2 + (can_run(fiber) ? 1 : 0));
     key = mix(key, is_over ? 0 : fiber.seen);
@@ -432,7 +435,8 @@ uint64_t Machine::state() const noexcept {
 }
 
 Option Machine::choose(std::span<const Option> options, char kind) noexcept {
-  const int index = chooser_->choose(options, {access_count_, kind}, mix(state(), static_cast<uint64_t>(kind) << 8 | options.size()));
+  const uint64_t now = chooser_->repeats() ? 0 : mix(state(), static_cast<uint64_t>(kind) << 8 | options.size());
+  const int index = chooser_->choose(options, {access_count_, kind}, now);
   if (index < 0) end(End::GivenUp);
   const Option chosen = options[static_cast<std::size_t>(index)];
   if (is_traced && options.size() > 1 && index != 0) std::printf("    choice: %s\n", to_text(chosen).c_str());
@@ -645,7 +649,7 @@ End Machine::run(const Bounds& bounds, Chooser& chooser) {
     fiber.clocks[i] = 1;
     if (i >= scene_->actors.size()) {
       fiber.life = Life::Done;
-      fiber.agent = ~uint32_t{0};
+      fiber.agent = kNobody;
       continue;
     }
     fiber.agent = scene_->actors[i].agent;
@@ -669,10 +673,8 @@ Finding Machine::judge() {
   }
   Arena::open();
   const Finding inside = scene_->judge(asleep);
-  const ArenaPause pause;
-  Finding finding{inside.harm, inside.words};
   Arena::close();
-  return finding;
+  return {inside.harm, inside.words};
 }
 
 // --- what it says ---------------------------------------------------------------------------------------------------
@@ -683,13 +685,15 @@ std::string Machine::name_of(uint32_t word) const {
   return scene_->name_of(index, std::size_t{word - regions_[index].first_word} * 8);
 }
 
-void Machine::trace(const char* what, const void* place, std::size_t bytes) const {
+void Machine::trace(const char* what, const void* place, std::size_t bytes) {
   const ArenaPause pause;
+  Fiber* const me = std::exchange(current_, nullptr);  // What the scene looks at for a name is not its actors' doing.
   uint64_t value = 0;
   std::memcpy(&value, place, bytes < 8 ? bytes : 8);
-  std::printf("  %5llu %c %s %s", static_cast<unsigned long long>(point_count_), 'A' + current_->index, what,
+  std::printf("  %5llu %c %s %s", static_cast<unsigned long long>(access_count_), 'A' + me->index, what,
               name_of(word_of(place)).c_str());
   std::printf(" (now %llx)\n", static_cast<unsigned long long>(value));
+  current_ = me;
 }
 
 }  // namespace ripstop::explorer

@@ -64,6 +64,8 @@ class Chooser {
  public:
   virtual ~Chooser() = default;
   virtual int choose(std::span<const Option> options, const Place& place, uint64_t state) = 0;
+  // Whether it repeats what was run before: then it looks at no state.
+  virtual bool repeats() const { return false; }
 };
 
 enum class End : uint8_t { Quiet, GivenUp, Endless };
@@ -126,6 +128,7 @@ class Machine {
   static constexpr uint32_t kNoWord = ~uint32_t{0};
   static constexpr uint32_t kChangeWords = 64;  // Of the largest plain write.
   static constexpr uint32_t kBufferMax = 64;
+  static constexpr uint32_t kNobody = ~uint32_t{0};  // The agent of a fiber that has no actor.
   static constexpr unsigned kActorsMask = (1u << kActorsMax) - 1;
 
   enum class Life : uint8_t { New, Ready, Asleep, Watching, Done, Killed };
@@ -220,7 +223,7 @@ class Machine {
   static void enter_fiber();
   void make_stack(Fiber& fiber);
   std::string name_of(uint32_t word) const;
-  void trace(const char* what, const void* place, std::size_t bytes) const;
+  void trace(const char* what, const void* place, std::size_t bytes);
 
   Scene* scene_ = nullptr;
   Bounds left_;

@@ -52,6 +52,7 @@ class Search : public Chooser {
   static Explored replay(const std::string& schedule, const Bounds& bounds);
 
   int choose(std::span<const Option> options, const Place& place, uint64_t state) override;
+  bool repeats() const override { return depth_ < prefix_; }
 
  private:
   struct Choice {

@@ -135,6 +135,7 @@ void Stage::recover() {
     fabric.superblock().route_epoch[0].fetch_add(1, std::memory_order_release);
     const std::vector<uint32_t> rings = rings_of(agent);
     (void)fabric.settlement().settle(agent, incarnation, rings);
+    settle_further(agent);
     for (const uint32_t ring_id : rings) {
       std::atomic<uint64_t>& word = fabric.ring_entry(ring_id).word;
       word.store(word.load(std::memory_order_relaxed) & ~uint64_t{3}, std::memory_order_release);
@@ -262,7 +263,7 @@ Finding Stage::look_for_leaks() {
 // A ring takes and gives back exactly its capacity.
 Finding Stage::fill_and_drain() {
   for (const uint32_t agent : receivers) {
-    if (is_dead(agent)) continue;
+    if (is_dead(agent) || (queue != 0 && agent != fabric.ring_entry(queue).owner)) continue;
     if (queue != 0 && (fabric.ring_entry(queue).word.load() & 3) != layout::kRingInUse) continue;
     ring::MpmcRing ring = queue != 0 ? fabric.map().queue(queue)->ring : fabric.lane(agent, kLane);
     const uint64_t incarnation = queue != 0 ? fabric.map().queue(queue)->incarnation : fabric.incarnation(agent);
@@ -305,7 +306,9 @@ Finding Stage::judge(const std::vector<bool>& asleep) {
   }
   if (Finding finding = settle_again(); finding.harm != Harm::None) return finding;
   for (const uint32_t agent : receivers) {
-    if (!is_dead(agent)) drain(agent);
+    if (is_dead(agent)) continue;
+    drain(agent);
+    drain_further(agent);
   }
   if (Finding finding = ask_records(); finding.harm != Harm::None) return finding;
   if (Finding finding = look_further(); finding.harm != Harm::None) return finding;
@@ -390,9 +393,16 @@ bool Publisher::send(uint32_t id) {
     return false;
   }
   detail::Links links;
+  const auto give_up = [&] {
+    detail::abort_links(heap_, links);
+    memory::abort_loan(*root->header, root->generation);
+    heap_.aborted(*root);
+    note(4);
+    return false;
+  };
   for (uint32_t i = 0; i < ways_.link_count; ++i) {
     const auto link = heap_.loan(ways_.class_index);
-    if (!link) return false;
+    if (!link) return give_up();
     link->header->role = layout::ChunkRole::Continuation;
     link->header->flags = 0;
     link->header->link = 0;
@@ -405,13 +415,6 @@ bool Publisher::send(uint32_t id) {
   header.link = 0;
   header.root = 0;
   write_payload(header, id);
-  if (!keeps_route_) {
-    for (Target& target : targets_) {
-      const Target fresh = resolve(target.agent);
-      target.incarnation = fresh.incarnation;
-      target.name = fresh.name;
-    }
-  }
   // Room, then the header, then the names.
   std::vector<std::pair<Target*, ring::Tail>> found;
   for (Target& target : targets_) {
@@ -419,16 +422,7 @@ bool Publisher::send(uint32_t id) {
     if (tail.outcome == ring::Push::Full && ways_.blocks) tail = wait_for_room(target);
     if (tail.outcome == ring::Push::Ok || (tail.outcome == ring::Push::Full && ways_.drops_oldest)) found.emplace_back(&target, tail);
   }
-  if (found.empty()) {
-    for (const memory::Loaned& link : links) {
-      memory::abort_loan(*link.header, link.generation);
-      heap_.aborted(link);
-    }
-    memory::abort_loan(header, root->generation);
-    heap_.aborted(*root);
-    note(4);
-    return false;
-  }
+  if (found.empty()) return give_up();
   const uint64_t sequence = row_.sequence.load(std::memory_order_relaxed) + 1;
   header.sequence = sequence;
   header.topic_id = kTopic;
@@ -446,7 +440,7 @@ bool Publisher::send(uint32_t id) {
   }
   note((uint64_t{5} << 32) | record.named);
   const auto bits = detail::name_receivers(heap_, *root, names, deliveries, links);
-  if (!bits) return false;
+  if (!bits) return give_up();
   if (!links.empty()) detail::chain_links(*root, links);
   // The intent, the commit, the pushes, the bells, the sequence, the intent's end.
   intent_.generation.store(root->generation, std::memory_order_relaxed);

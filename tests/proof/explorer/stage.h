@@ -44,6 +44,7 @@ struct Record {
 class Stage : public Scene {
  public:
   explicit Stage(const fabric::FakeShape& shape);
+  ~Stage() override { actors.clear(); }  // Their heaps give slabs back to the fabric.
 
   std::vector<std::span<std::byte>> shared() override;
   std::string name_of(std::size_t region, std::size_t offset) override;
@@ -75,8 +76,11 @@ class Stage : public Scene {
  protected:
   // Rings of their own, by owner; settled with it.
   std::vector<uint32_t> rings_of(uint32_t agent);
-  // What a scene does after a death was settled: a successor comes, say.
+  // What is settled beside, and what happens after a death was settled: a successor comes, say.
+  virtual void settle_further(uint32_t) {}
   virtual void after_settling(uint32_t) {}
+  // Where else messages lie for an agent.
+  virtual void drain_further(uint32_t) {}
   // Further questions, after all was drained.
   virtual Finding look_further() { return {}; }
   // Whether agent i may sleep: nothing lies there for it.
@@ -103,13 +107,12 @@ class Publisher {
     bool rings = false;           // It rings sleepers.
     uint32_t class_index = 0;
   };
+  // It goes by the route of this moment.
   Publisher(Stage& stage, uint32_t agent, std::vector<uint32_t> receivers, Ways ways);
 
   // False: there was no chunk. Bit i of what it answers in the ledger: agent i has it.
   bool send(uint32_t id);
   memory::SlabHeap& heap() { return heap_; }
-  // What it knew when the scene began, and not what is there now.
-  void keep_route() { keeps_route_ = true; }
 
  private:
   struct Target {
@@ -131,7 +134,6 @@ class Publisher {
   Stage& stage_;
   uint32_t agent_;
   Ways ways_;
-  bool keeps_route_ = false;
   memory::SlabHeap heap_;
   std::vector<Target> targets_;
   layout::SenderIntent& intent_;
