@@ -172,7 +172,7 @@ class ChannelStage : public Stage {
     uint32_t last_rung = 0;
     for (uint32_t id = 1; id <= count_; ++id) {
       while (!end.has_message()) sleep_unless(header_->doorbell, [&] { return end.has_message(); });
-      if (read(end.front_payload()) != id) records[0].is_torn = true;
+      if (read(end.front_payload()) != id || end.front().payload_bytes != 8) records[0].is_torn = true;
       taken_ = id;
       note(read(end.front_payload()));
       end.pop();
