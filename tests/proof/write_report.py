@@ -15,6 +15,7 @@ WORDS = {
     "K4": "the supervisor is killed at each instruction of a recovery, alone and after two deaths; another one takes over",
     "K5": "killed and stopped at each instruction of the wake path, with those to be woken asleep in the kernel",
     "T1": "threads play processes on one mapping: the stress tests under ThreadSanitizer",
+    "D1": "zombies, stops, forks, execs, threads, users, namespaces, reused numbers, killed supervisors and keepers, one case each",
     "C1": "twelve real processes and the supervisor killed, stopped and restarted at random; a ledger outside",
 }
 NOT_KILLS = {"T1"}  # Whose points are no kill points, and not counted as such.
