@@ -52,8 +52,9 @@ struct NodeGeometry {
   PageKind pages_asked;
   PageKind pages_got;
   uint8_t bound;     // 1: the kernel bound the pages to the node.
-  uint8_t poisoned;  // 1: a page was lost (SIGBUS).
-  uint32_t reserved0;
+  // Written by the supervisor while it lives, the two. A page that was lost stays lost.
+  uint8_t poisoned;          // 1: a page was lost (memory/lost_pages.h).
+  uint32_t lost_page_count;  // How many, as far as a supervisor met them.
   uint64_t reserved1[4];
 };
 static_assert(sizeof(NodeGeometry) == 112);
