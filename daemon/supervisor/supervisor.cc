@@ -225,7 +225,7 @@ Result<void> run_supervisor(const Config& config, std::span<const topology::Numa
     (*grace)->set();
     auto watch = Watch::create(*loop, memory->segments, memory->is_adopted);
     if (!watch) return watch.error();
-    auto leases = Leases::create(*loop, memory->segments, sessions, config.hard_lease_ms);
+    auto leases = Leases::create(*loop, memory->segments, registry, sessions, config);
     if (!leases) return leases.error();
     KeeperWatch keeper(*loop, config, memory->segments, std::move(memory->keeper));
     keeper.start();

@@ -36,7 +36,7 @@ bool add_names(memory::SlabHeap& heap, ChunkRole role, std::span<const uint32_t>
   return true;
 }
 
-// How many deliveries one bit of a chunk stands for when `count` go out from it: 1, 61 or 61².
+// How many deliveries one bit of a chunk stands for when `count` go out from it: 1, 53 or 53².
 std::size_t deliveries_per_bit(std::size_t count) noexcept {
   std::size_t each = 1;
   while (each * layout::kDeliveryCount < count) each *= layout::kDeliveryCount;

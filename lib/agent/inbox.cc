@@ -14,6 +14,7 @@
 #include "layout/histogram.h"
 #include "memory/evict.h"
 #include "memory/holders.h"
+#include "memory/late.h"
 #include "ring/space.h"
 
 namespace ripstop::detail {
@@ -34,7 +35,7 @@ void Inbox::add(SubscriberCore& subscriber) { subscribers_.push_back(&subscriber
 
 void Inbox::withdraw(SubscriberCore& subscriber) noexcept {
   pending_count_ -= subscriber.pending.size();
-  for (const Delivered& delivered : subscriber.pending) release(*delivered.in_hand);
+  for (const Delivered& delivered : subscriber.pending) (void)release(*delivered.in_hand);
   subscriber.pending.clear();
   if (subscriber.ring == nullptr || !agent_.usable()) return;
   for (const auto& in_hand : in_hand_pool_) {
@@ -140,7 +141,7 @@ TakeOutcome Inbox::take(SubscriberCore* only, Delivered& delivered) {
     SubscriberCore* subscriber = subscriber_of(header.topic_id, delivered.in_hand->source);
     if (subscriber == nullptr) {
       count_up(block_.counters.orphan_count, 1);
-      release(*delivered.in_hand);
+      (void)release(*delivered.in_hand);
       continue;  // Its subscription has ended.
     }
     count_take(*subscriber, header);
@@ -209,9 +210,12 @@ void Inbox::leave_place(InHand& in_hand) noexcept {
   memory::unhold(block_, in_hand.reference, in_hand.bit);
 }
 
-void Inbox::release(InHand& in_hand) noexcept {
+ReleaseOutcome Inbox::release(InHand& in_hand) noexcept {
+  ReleaseOutcome outcome = ReleaseOutcome::Gone;
   if (agent_.usable()) [[likely]] {
-    (void)memory::release_seen(map_.chunks(), in_hand.reference, in_hand.generation, in_hand.bit);
+    const memory::Release released = memory::release_seen(map_.chunks(), in_hand.reference, in_hand.generation, in_hand.bit);
+    if (released != memory::Release::Gone) [[likely]] outcome = ReleaseOutcome::Ok;
+    else if (memory::give_late_back(map_.chunks(), block_, in_hand.reference, in_hand.bit)) outcome = ReleaseOutcome::Revoked;
     if (in_hand.direct != 0) {
       direct_.released(in_hand.direct - 1u, layout::chunk_index(layout::reference_chunk(in_hand.reference)));
       if (direct_.has_ended(in_hand.direct - 1u)) [[unlikely]] refresh_direct();
@@ -224,6 +228,7 @@ void Inbox::release(InHand& in_hand) noexcept {
   in_hand.source = nullptr;
   in_hand_free_.push_back(&in_hand);
   if (!agent_.usable() && in_hand_count() == 0) agent_.last_message_gone();
+  return outcome;
 }
 
 MessageInfo Inbox::info(const InHand& in_hand, const std::byte* data) const noexcept {

@@ -54,7 +54,7 @@ class Inbox {
   // `only`: that subscription's; messages for others wait with them.
   Take<Message<Bytes>> take(SubscriberCore* only);
   Take<Message<Bytes>> take(SubscriberCore* only, uint64_t timeout_ns);
-  void release(InHand& in_hand) noexcept;
+  ReleaseOutcome release(InHand& in_hand) noexcept;
 
   void add(SubscriberCore& subscriber);
   // Before the supervisor ends the subscription and releases what lies in its ring: what waits for it is
@@ -100,6 +100,7 @@ class Inbox {
   TakeOutcome open(Source& source, uint64_t position, const ring::SlotView& slot, Delivered& delivered);
   void leave_place(InHand& in_hand) noexcept;
   void prefetch_behind(const Source& source) const noexcept;
+  void let_go(layout::Reference reference, uint32_t bit) noexcept;
   void set_aside(Source& source, uint64_t position, const ring::SlotView& slot) noexcept;
   TakeOutcome set_aside_corrupt(Source& source, uint64_t position, const ring::SlotView& slot, uint32_t offender) noexcept;
   uint32_t owner_of(layout::ChunkId chunk) const noexcept;

@@ -94,6 +94,14 @@ enum class TakeOutcome : uint8_t {
 };
 std::string_view to_string(TakeOutcome outcome) noexcept;
 
+// What became of a message that was given back.
+enum class ReleaseOutcome : uint8_t {
+  Ok = 0,
+  Revoked = 1,  // It was in hand for longer than its lease and went on without us: somebody handles it again.
+  Gone = 2,     // It was not ours any more: released before, or its subscription or agent has ended.
+};
+std::string_view to_string(ReleaseOutcome outcome) noexcept;
+
 // What a message says of itself, beside its payload.
 struct MessageInfo {
   uint64_t sequence = 0;         // The publisher's number on this topic, from 1.
