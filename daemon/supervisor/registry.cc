@@ -675,6 +675,7 @@ Result<void> Registry::close_channel(uint32_t agent_id, uint32_t ring_id, contro
 
 void Registry::leave_channel(uint32_t ring_id, control::ChannelEnd end) {
   layout::RingEntry& ring = rings_.entry(ring_id);
+  rest(segments_.map(), ring_id, end);
   wake_ends(segments_.map(), ring_id);  // First: as long as the end is taken, a supervisor that takes over comes here again.
   if (end == control::ChannelEnd::Sender) {
     ring.producer = 0;
