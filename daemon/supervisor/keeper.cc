@@ -60,16 +60,48 @@ class Keeper {
     if (!packet || packet->bytes.empty()) return close(fd);
     auto request = control::decode_request(packet->bytes);
     if (!request) return close(fd);
+    // Without a serial it is not answered.
+    if (fd == link_fd_ && note(request->body, packet->fds)) {
+      if (request->serial != 0) static_cast<void>(control::send_packet(fd, control::encode(request->serial, control::Reply(control::DoneReply{}))));
+      return;
+    }
     std::vector<int> fds;
     const control::Reply reply = answer(fd, request->body, packet->fds, fds);
     auto sent = control::send_packet(fd, control::encode(request->serial, reply), fds);
     if (!sent) close(fd);
   }
 
+  // Which process is whose. False: it says something else.
+  bool note(const control::Request& request, std::vector<base::OwnedFd>& came) {
+    if (const auto* keep = std::get_if<control::KeepProcessesRequest>(&request)) {
+      for (std::size_t i = 0; i < keep->processes.size() && i < came.size(); ++i) {
+        processes_[keep->processes[i].agent_id] = {keep->processes[i].incarnation, std::move(came[i])};
+      }
+      return true;
+    }
+    const auto* forget = std::get_if<control::ForgetProcessRequest>(&request);
+    if (forget == nullptr) return false;
+    const auto found = processes_.find(forget->process.agent_id);
+    if (found != processes_.end() && found->second.incarnation == forget->process.incarnation) processes_.erase(found);
+    return true;
+  }
+
+  control::Reply fetch(uint32_t from, std::vector<int>& fds) {
+    control::ProcessesReply reply;
+    for (auto each = processes_.lower_bound(from); each != processes_.end() && fds.size() < control::kProcessesPerPacket; ++each) {
+      reply.processes.push_back({each->first, each->second.incarnation});
+      fds.push_back(each->second.pidfd.get());
+    }
+    return reply;
+  }
+
   control::Reply answer(int fd, const control::Request& request, std::vector<base::OwnedFd>& came, std::vector<int>& fds) {
     if (const auto* keep = std::get_if<control::KeepRequest>(&request); keep != nullptr && fd == link_fd_) {
       if (auto kept = take(*keep, came); !kept) return kept.error();
       return control::DoneReply{};
+    }
+    if (const auto* wanted = std::get_if<control::FetchProcessesRequest>(&request); wanted != nullptr && fd == link_fd_) {
+      return fetch(wanted->from, fds);
     }
     if (std::holds_alternative<control::EndRequest>(request) && fd == link_fd_) {
       loop_.stop();
@@ -129,6 +161,11 @@ class Keeper {
   int link_fd_ = -1;  // -1: no supervisor lives.
   base::OwnedFd listener_;
   std::vector<base::OwnedFd> memory_;  // Read-write, and the bell.
+  struct Process {
+    uint64_t incarnation;
+    base::OwnedFd pidfd;
+  };
+  std::map<uint32_t, Process> processes_;  // By agent.
   std::vector<base::OwnedFd> read_only_;
   std::vector<uint64_t> segment_bytes_;
 };

@@ -2,9 +2,11 @@
 // read or not, and only the supervisor's own words, in memory that outlives it, say which.
 #include "control/agent_link.h"
 
+#include <signal.h>
 #include <sys/random.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <thread>
 
 namespace ripstop::control {
@@ -63,6 +65,13 @@ Error AgentLink::is_away(const Error& cause) const {
             "the agents that are attached can exchange messages, nothing can be opened any more",
             "start it again and attach anew:     ripstopd --fabric " + endpoint_.fabric};
   }
+  // Relaxed: as above.
+  const auto keeper = static_cast<pid_t>(superblock().keeper_pid.load(std::memory_order_relaxed));
+  if (keeper > 0 && kill(keeper, 0) != 0 && errno == ESRCH) {
+    return {Errc::FabricGone, cause.sys_errno, "the supervisor of fabric " + endpoint_.fabric + " has ended, and so has its keeper (pid " + std::to_string(keeper) + ")",
+            "this fabric's memory is with its agents alone: messages go on among them, nothing can be opened any more",
+            "read what is in hand, then start a supervisor and attach anew:     ripstopd --fabric " + endpoint_.fabric};
+  }
   return {Errc::SupervisorGone, cause.sys_errno,
           "no supervisor came back at " + endpoint_.socket + " within " +
               std::to_string(std::min(timeout_, kRestartWait).count()) + " ms",
@@ -77,8 +86,9 @@ Result<void> AgentLink::resume() {
   request.resume_fabric_id = superblock().fabric_id;
   auto resumed = client_->resume(request);
   if (resumed && resumed->agent_id == attachment_.agent_id && resumed->incarnation == attachment_.incarnation) return {};
-  if (resumed || resumed.error().code == Errc::NotFound) {
-    refused_ = Error{Errc::SupervisorGone, 0, "the supervisor at " + endpoint_.socket + " does not know this agent",
+  const bool is_gone = !resumed && resumed.error().code == Errc::FabricGone;
+  if (resumed || is_gone || resumed.error().code == Errc::NotFound) {
+    refused_ = Error{is_gone ? Errc::FabricGone : Errc::SupervisorGone, 0, "the supervisor at " + endpoint_.socket + " does not know this agent",
                      resumed ? "it took it for another one" : resumed.error().why,
                      "what is in hand can still be read; then detach and attach anew"};
     return *refused_;

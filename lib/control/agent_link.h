@@ -36,7 +36,7 @@ class AgentLink {
 
   const Attachment& attachment() const noexcept { return attachment_; }
 
-  // Errors: as the Client's; SupervisorGone: none came back within kRestartWait, or it does not know
+  // Errors: as the Client's; FabricGone: supervisor and keeper have ended; SupervisorGone: none came back within kRestartWait, or it does not know
   // this agent any more. Both say where was asked and what to do.
   Result<uint32_t> topic_id(std::string_view topic);
   Result<SubscribeReply> subscribe(SubscribeRequest request);

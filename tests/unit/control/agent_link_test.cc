@@ -217,6 +217,19 @@ TEST(AgentLink, WhatEndedMeanwhileIsToldBeforeAnythingElse) {
                                              Request(TopicRequest{}).index()}));
 }
 
+TEST(AgentLink, AnAgentOfAFabricThatIsGoneIsToldThat) {
+  Scripted scripted;
+  scripted.listen();
+  scripted.play({attaches, hang_up, [](const Request&) -> std::optional<Reply> {
+                   return Error{Errc::FabricGone, 0, "no", "both have ended", "attach anew"};
+                 }});
+  AgentLink link = attach(scripted);
+  const auto topic = link.topic_id("a");
+  ASSERT_FALSE(topic);
+  EXPECT_EQ(topic.error().code, Errc::FabricGone);
+  EXPECT_EQ(topic.error().why, "both have ended");
+}
+
 TEST(AgentLink, AnAgentThatIsNotKnownAnyMoreIsToldSoAtOnceAndEveryTime) {
   Scripted scripted;
   scripted.listen();
