@@ -1,5 +1,6 @@
 // Keeps the keeper: while the supervisor serves there is one, and it holds the memory and the process of each
-// agent. What it is given goes to systemd's fd store too, where there is one.
+// agent. What it is given goes to systemd's fd store too, where there is one. Both are emptied with this, unless
+// they are to stay.
 #pragma once
 
 #include <map>
@@ -19,7 +20,11 @@ class KeeperWatch {
   KeeperWatch(EventLoop& loop, const Config& config, const SegmentManager& segments, std::optional<KeeperLink> link);
   KeeperWatch(const KeeperWatch&) = delete;
   KeeperWatch& operator=(const KeeperWatch&) = delete;
+  ~KeeperWatch() {
+    if (!stays_) end();
+  }
 
+  void stay() noexcept { stays_ = true; }
   void start();
   void end();
 
@@ -41,6 +46,7 @@ class KeeperWatch {
   std::map<uint32_t, BorrowedPidfd> processes_;  // By agent.
   uint64_t first_start_ns_ = 0;
   int start_count_ = 0;
+  bool stays_ = false;
 };
 
 }  // namespace ripstop::supervisor
