@@ -2,12 +2,12 @@
 // read or not, and only the supervisor's own words, in memory that outlives it, say which.
 #include "control/agent_link.h"
 
-#include <signal.h>
 #include <sys/random.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <thread>
+
+#include "control/peer.h"
 
 namespace ripstop::control {
 
@@ -21,6 +21,12 @@ bool is_lost(Errc code) noexcept { return code == Errc::SupervisorGone; }
 
 // What a supervisor answers while it is being restarted: its socket is not there yet, or not any more.
 bool may_come_back(Errc code) noexcept { return code == Errc::NoSupervisor || code == Errc::SupervisorGone; }
+
+// Also one that nobody has waited for.
+bool is_gone(pid_t pid) {
+  const auto pidfd = open_pidfd(pid);
+  return pidfd ? has_ended(pidfd->get()) : pidfd.error().code == Errc::NotFound;
+}
 
 // Between two tries to connect: short at first, since a restart takes a few milliseconds.
 class Pauses {
@@ -67,7 +73,7 @@ Error AgentLink::is_away(const Error& cause) const {
   }
   // Relaxed: as above.
   const auto keeper = static_cast<pid_t>(superblock().keeper_pid.load(std::memory_order_relaxed));
-  if (keeper > 0 && kill(keeper, 0) != 0 && errno == ESRCH) {
+  if (keeper > 0 && is_gone(keeper)) {
     return {Errc::FabricGone, cause.sys_errno, "the supervisor of fabric " + endpoint_.fabric + " has ended, and so has its keeper (pid " + std::to_string(keeper) + ")",
             "this fabric's memory is with its agents alone: messages go on among them, nothing can be opened any more",
             "read what is in hand, then start a supervisor and attach anew:     ripstopd --fabric " + endpoint_.fabric};
@@ -86,9 +92,9 @@ Result<void> AgentLink::resume() {
   request.resume_fabric_id = superblock().fabric_id;
   auto resumed = client_->resume(request);
   if (resumed && resumed->agent_id == attachment_.agent_id && resumed->incarnation == attachment_.incarnation) return {};
-  const bool is_gone = !resumed && resumed.error().code == Errc::FabricGone;
-  if (resumed || is_gone || resumed.error().code == Errc::NotFound) {
-    refused_ = Error{is_gone ? Errc::FabricGone : Errc::SupervisorGone, 0, "the supervisor at " + endpoint_.socket + " does not know this agent",
+  const bool has_gone = !resumed && resumed.error().code == Errc::FabricGone;
+  if (resumed || has_gone || resumed.error().code == Errc::NotFound) {
+    refused_ = Error{has_gone ? Errc::FabricGone : Errc::SupervisorGone, 0, "the supervisor at " + endpoint_.socket + " does not know this agent",
                      resumed ? "it took it for another one" : resumed.error().why,
                      "what is in hand can still be read; then detach and attach anew"};
     return *refused_;
