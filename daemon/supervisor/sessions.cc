@@ -396,7 +396,8 @@ Sessions::Answer Sessions::attach(Session& session, const control::AttachRequest
   if (!place) return {place.error(), {}};
   if (!watch_process(place->id, std::move(pidfd), session.socket.get())) {
     registry_.settle(place->id, false);
-    return {Error{Errc::System, 0, "the process cannot be watched", "", ""}, {}};
+    return {Error{Errc::System, 0, "the process cannot be watched", "the supervisor's kernel has no room for another watch",
+                  "see its log, and sysctl fs.epoll.max_user_watches; then try again"}, {}};
   }
   session.agent_id = place->id;
   log(LogLevel::Info, "agent %s (pid %d) attached as %u", request.name.c_str(), peer.pid, place->id);
