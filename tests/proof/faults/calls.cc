@@ -77,6 +77,8 @@ const std::vector<Call>& calls() {
       {SYS_poll, "poll", {EINTR, ENOMEM, kDies}},
       {SYS_ppoll, "ppoll", {EINTR, ENOMEM, kDies}},
       {SYS_eventfd2, "eventfd2", {EMFILE, ENOMEM, kDies}},
+      {SYS_inotify_init1, "inotify_init1", {EMFILE, ENOMEM, kDies}},
+      {SYS_inotify_add_watch, "inotify_add_watch", {ENOSPC, ENOMEM, kDies}},
       {SYS_signalfd4, "signalfd4", {EMFILE, ENOMEM, kDies}},
       {SYS_timerfd_create, "timerfd_create", {EMFILE, ENOMEM, kDies}},
       {SYS_timerfd_settime, "timerfd_settime", {ENOMEM, kDies}},

@@ -1,5 +1,8 @@
 // Loaded before a program's libraries (LD_PRELOAD): marks where main begins, and lets one allocation fail.
 //
+// hwloc is left alone: 2.9 follows what malloc gives it without looking, and it is asked once, before there is
+// anything of a fabric.
+//
 // The marks are system calls that mean nothing to the kernel and that the tracer knows (tracer.h).
 //   RIPSTOP_FAULT_ALLOCATION=N    the N-th allocation since main began fails
 //   RIPSTOP_FAULT_ALLOCATIONS=M   and the M-1 after it (1)
@@ -14,6 +17,22 @@
 
 #include "proof/faults/marks.h"
 
+namespace {
+bool running = false;
+
+// Calls the next library's function, and no allocation of it fails.
+template <class Answer, class... Arguments>
+Answer unfailed(const char* name, Arguments... arguments) {
+  const auto next = reinterpret_cast<Answer (*)(Arguments...)>(dlsym(RTLD_NEXT, name));
+  struct Suspended {
+    bool before = __atomic_exchange_n(&running, false, __ATOMIC_RELAXED);  // Relaxed: one thread at a time comes here.
+    ~Suspended() { running = before; }
+  } const suspended;
+  return next(arguments...);
+}
+
+}  // namespace
+
 extern "C" {
 
 // glibc's own.
@@ -27,7 +46,6 @@ namespace {
 uint64_t fail_from = 0;  // 0: none.
 uint64_t fail_count = 1;
 uint64_t counted = 0;  // By all threads; what is stepped on has one where it matters.
-bool running = false;
 
 bool fails() noexcept {
   if (!running || fail_from == 0) return false;
@@ -63,6 +81,16 @@ int marked_main(int argc, char** argv, char** environment) {
 }
 
 }  // namespace
+
+// --- hwloc, by the calls that lib/topology makes ---
+
+int hwloc_topology_init(void** topology) { return unfailed<int>("hwloc_topology_init", topology); }
+int hwloc_topology_load(void* topology) { return unfailed<int>("hwloc_topology_load", topology); }
+int hwloc_topology_set_synthetic(void* topology, const char* text) { return unfailed<int>("hwloc_topology_set_synthetic", topology, text); }
+void hwloc_topology_destroy(void* topology) { unfailed<void>("hwloc_topology_destroy", topology); }
+int hwloc_set_area_membind(void* topology, const void* address, size_t bytes, const void* set, int policy, int flags) {
+  return unfailed<int>("hwloc_set_area_membind", topology, address, bytes, set, policy, flags);
+}
 
 int __libc_start_main(Main main, int argc, char** argv, void (*init)(), void (*fini)(), void (*rtld_fini)(), void* stack_end) {
   using Start = int (*)(Main, int, char**, void (*)(), void (*)(), void (*)(), void*);

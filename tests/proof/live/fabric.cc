@@ -74,7 +74,9 @@ std::string exchange(uint32_t chunk_count, const std::string& prefix) {
 
 }  // namespace
 
-std::string build_file(const std::string& path) {
+namespace {
+
+std::string in_build(const std::string& path) {
   std::string build;
   if (const char* named = std::getenv("RIPSTOP_BUILD_DIR"); named != nullptr) {
     build = named;
@@ -82,7 +84,15 @@ std::string build_file(const std::string& path) {
     std::error_code ignored;
     build = fs::canonical("/proc/self/exe", ignored).parent_path().parent_path().parent_path();  // <build>/tests/proof/…
   }
-  const std::string file = build + "/" + path;
+  return build + "/" + path;
+}
+
+}  // namespace
+
+bool build_has(const std::string& path) { return access(in_build(path).c_str(), R_OK) == 0; }
+
+std::string build_file(const std::string& path) {
+  const std::string file = in_build(path);
   if (access(file.c_str(), R_OK) == 0) return file;
   std::fprintf(stderr, "%s is not there: build it, or name the build in RIPSTOP_BUILD_DIR\n", file.c_str());
   return "";

@@ -14,6 +14,7 @@ namespace ripstop::live {
 
 // Where the build's ripstopd and other programs are; "" and the reason printed, when it is not known.
 std::string build_file(const std::string& path);
+bool build_has(const std::string& path);
 
 // Little memory without huge pages, messages of the dead released at once: what leaks is seen.
 std::vector<std::string> small_settings();
