@@ -285,6 +285,9 @@ Result<void> run_supervisor(const Config& config, std::span<const topology::Numa
   if (!watch) return watch.error();
   auto leases = Leases::create(*loop, memory->segments, sessions, config.hard_lease_ms);
   if (!leases) return leases.error();
+  Damage& damage = memory->segments.damage();
+  if (auto watched = loop->watch(damage.bell(), EPOLLIN, [&damage](uint32_t) { damage.report(); }); !watched) return watched;
+  damage.report();  // A fabric that was taken over may have been damaged before.
   KeeperWatch keeper(*loop, config, memory->segments, std::move(memory->keeper));
   if (memory->is_adopted) keeper.stay();
   keeper.start();
