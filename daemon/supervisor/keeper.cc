@@ -1,12 +1,18 @@
 // Who may do what: onlookers the policy allows get read-only descriptors. The memory itself goes only
 // to a process of this user that holds the fabric's lock, which is a supervisor; that connection is
 // the new link. Only over a link is the keeper told to end.
+//
+// A keeper that has no supervisor and whose socket is another one's now, or gone, is found by nobody any more
+// and ends. So ends one whose supervisor was killed after it had handed the memory over and before the socket was
+// there: the next one has found none, and started anew.
 #include "supervisor/keeper.h"
 
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <map>
@@ -30,7 +36,7 @@ class Keeper {
     link_fd_ = link.get();
     if (auto watched = watch(std::move(link)); !watched) return watched;
     auto done = loop_.run();
-    if (listener_) unlink(endpoint_.keeper_socket.c_str());
+    if (listener_ && has_its_name()) unlink(endpoint_.keeper_socket.c_str());
     return done;
   }
 
@@ -46,7 +52,28 @@ class Keeper {
     sockets_.erase(fd);
     if (fd != link_fd_) return;
     link_fd_ = -1;
-    if (memory_.empty()) loop_.stop();  // The supervisor ended before there was anything to keep.
+    // The supervisor ended before there was anything to keep, or nobody can ask for it.
+    if (memory_.empty() || !has_its_name()) loop_.stop();
+  }
+
+  // Whether the socket at its path is this keeper's.
+  bool has_its_name() const noexcept {
+    struct stat there{};
+    return stat(endpoint_.keeper_socket.c_str(), &there) == 0 && there.st_ino == socket_inode_;
+  }
+
+  // Without the watch (there are no more of them) it may outlive its use, as described above.
+  void watch_name() {
+    struct stat there{};
+    if (stat(endpoint_.keeper_socket.c_str(), &there) == 0) socket_inode_ = there.st_ino;
+    names_.reset(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+    if (!names_ || inotify_add_watch(names_.get(), endpoint_.keeper_socket.c_str(), IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF) < 0) return;
+    static_cast<void>(loop_.watch(names_.get(), EPOLLIN, [this](uint32_t) {
+      alignas(inotify_event) char events[4096];
+      while (read(names_.get(), events, sizeof events) > 0) {
+      }
+      if (link_fd_ < 0 && !has_its_name()) loop_.stop();
+    }));
   }
 
   void on_connection() {
@@ -138,6 +165,7 @@ class Keeper {
     auto listener = listen_at(endpoint_.keeper_socket, policy_);
     if (!listener) return listener.error();
     listener_ = std::move(*listener);
+    watch_name();
     return loop_.watch(listener_.get(), EPOLLIN, [this](uint32_t) { on_connection(); });
   }
 
@@ -160,6 +188,8 @@ class Keeper {
   std::map<int, base::OwnedFd> sockets_;
   int link_fd_ = -1;  // -1: no supervisor lives.
   base::OwnedFd listener_;
+  ino_t socket_inode_ = 0;  // The listener's name's.
+  base::OwnedFd names_;     // Says that it has changed.
   std::vector<base::OwnedFd> memory_;  // Read-write, and the bell.
   struct Process {
     uint64_t incarnation;

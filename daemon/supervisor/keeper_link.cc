@@ -115,10 +115,18 @@ Result<KeptMemory> KeeperLink::adopt(const control::Endpoint& endpoint) {
     return Error{Errc::NotFound, failed, "no keeper answers at " + endpoint.keeper_socket, "", ""};
   }
   if (failed != 0) return system_error("connect " + endpoint.keeper_socket, failed);
+  const auto ended = [&] { return Error{Errc::NotFound, 0, "the keeper at " + endpoint.keeper_socket + " has ended", "", ""}; };
   auto peer = control::peer_of(socket.get());
+  if (!peer && peer.error().code == Errc::SupervisorGone) return ended();
   if (!peer) return peer.error();
   if (peer->uid != geteuid()) return Error{Errc::Denied, 0, "the keeper's socket is another user's", "", ""};
   auto packet = ask(socket.get(), control::AdoptRequest{}, {});
+  if ((!packet && packet.error().code == Errc::SupervisorGone) || (packet && packet->bytes.empty())) {
+    // Its end, that closes the connection first.
+    pollfd end{peer->pidfd.get(), POLLIN, 0};
+    if (poll(&end, 1, kEndTimeoutMs) == 1) return ended();
+    return Error{Errc::Denied, 0, "the keeper at " + endpoint.keeper_socket + " has closed the connection", "it lives, and does not hand the memory over", ""};
+  }
   if (!packet) return packet.error();
   auto reply = answer_in<control::ObserveReply>(*packet);
   if (!reply) return reply.error();

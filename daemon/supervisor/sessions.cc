@@ -428,7 +428,8 @@ Sessions::Answer Sessions::attach(Session& session, const control::AttachRequest
   if (!watch_process(place->id, std::move(pidfd), session.socket.get())) {
     registry_.settle(place->id, false);
     keeper_.forget({place->id, place->incarnation});
-    return {Error{Errc::System, 0, "the process cannot be watched", "", ""}, {}};
+    return {Error{Errc::System, 0, "the process cannot be watched", "the supervisor's kernel has no room for another watch",
+                  "see its log, and sysctl fs.epoll.max_user_watches; then try again"}, {}};
   }
   session.agent_id = place->id;
   log(LogLevel::Info, "agent %s (pid %d) attached as %u", request.name.c_str(), peer.pid, place->id);

@@ -58,7 +58,7 @@ Result<void> set_affinity(const Config& config) {
   return {};
 }
 
-// Delivers SIGTERM and SIGINT by descriptor; SIGHUP and SIGPIPE do nothing.
+// Delivers SIGTERM and SIGINT by descriptor; SIGHUP does nothing.
 Result<base::OwnedFd> open_signals() {
   sigset_t ends;
   sigemptyset(&ends);
@@ -66,7 +66,6 @@ Result<base::OwnedFd> open_signals() {
   sigaddset(&ends, SIGINT);
   sigprocmask(SIG_BLOCK, &ends, nullptr);
   signal(SIGHUP, SIG_IGN);
-  signal(SIGPIPE, SIG_IGN);
   base::OwnedFd fd(signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd) return system_error("signalfd", errno);
   return fd;
@@ -182,6 +181,9 @@ Result<void> drain(EventLoop& loop, Sessions& sessions, const Config& config) {
 }  // namespace
 
 Result<void> run_supervisor(const Config& config, std::span<const topology::NumaNode> nodes, bool nodes_are_real) {
+  // A write that cannot be is an error and no death: EPIPE, EFBIG (RLIMIT_FSIZE).
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
   raise_descriptor_limit();
   if (auto pinned = set_affinity(config); !pinned) return pinned;
   auto policy = AccessPolicy::create(config);

@@ -20,6 +20,13 @@ uint64_t bits_below(std::size_t count) noexcept {
 
 bool add_names(memory::SlabHeap& heap, ChunkRole role, std::span<const uint32_t> names, uint32_t root_bit,
                layout::Reference parent, Links& links) {
+  if (links.size() == links.capacity()) {
+    try {
+      links.reserve(2 * links.size() + 8);
+    } catch (const std::bad_alloc&) {
+      return false;  // As when there is no chunk.
+    }
+  }
   const auto loaned = heap.loan(kNamesClass);
   if (!loaned) return false;
   layout::ChunkHeader& header = *loaned->header;

@@ -153,30 +153,35 @@ Result<uint32_t> AgentLink::topic_id(std::string_view topic) {
 
 Result<SubscribeReply> AgentLink::subscribe(SubscribeRequest request) {
   request.ticket = ++last_ticket_;
+  debts_.reserve(++end_count_max_);  // Its end finds a place for sure.
   return ask([&] { return client_->subscribe(request); });
 }
 
 Result<ChannelReply> AgentLink::open_channel(ChannelOpenRequest request) {
   request.ticket = ++last_ticket_;
+  debts_.reserve(++end_count_max_);  // Its end finds a place for sure.
   return ask([&] { return client_->open_channel(request); });
 }
 
-void AgentLink::end(const Debt& debt) {
-  debts_.push_back(debt);
-  if (!client_) {
+// Called by destructors: what fails for want of memory is paid at the next connection, as everything else.
+void AgentLink::end(const Debt& debt) noexcept {
+  try {
+    debts_.push_back(debt);
+    if (client_) {
+      if (auto paid = pay(debt); paid) {
+        debts_.pop_back();
+        return;
+      }
+      client_.reset();
+    }
     (void)connect(Clock::now());  // Pays all there are.
-    return;
+  } catch (const std::bad_alloc&) {
+    client_.reset();
   }
-  if (auto paid = pay(debt); paid) {
-    debts_.pop_back();
-    return;
-  }
-  client_.reset();
-  (void)connect(Clock::now());
 }
 
-void AgentLink::unsubscribe(uint32_t subscription_id) { end({false, subscription_id, ChannelEnd::Sender}); }
-void AgentLink::close_channel(uint32_t ring_id, ChannelEnd which) { end({true, ring_id, which}); }
+void AgentLink::unsubscribe(uint32_t subscription_id) noexcept { end({false, subscription_id, ChannelEnd::Sender}); }
+void AgentLink::close_channel(uint32_t ring_id, ChannelEnd which) noexcept { end({true, ring_id, which}); }
 
 Result<void> AgentLink::detach() {
   if (client_) {

@@ -1,4 +1,4 @@
-// Cap'n Proto throws; nothing thrown leaves this file. Bounds on what it reads: the packet's size, four
+// Cap'n Proto throws; nothing thrown leaves this file but std::bad_alloc. Bounds on what it reads: the packet's size, four
 // levels, and no more words than the packet has, so that pointers into one another cost nothing.
 #include "control/wire.h"
 
@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <new>
 
 #include "control/control.capnp.h"
 
@@ -257,14 +258,18 @@ Result<Reply> read_reply(schema::Reply::Reader from) {
 
 template <class Schema, class Writer, class Body>
 std::vector<std::byte> encode_as(uint64_t serial, const Body& body) {
-  capnp::MallocMessageBuilder message;
-  auto root = message.initRoot<Schema>();
-  root.setSerial(serial);
-  std::visit(Writer{root}, body);
-  const auto words = capnp::messageToFlatArray(message);
-  const auto bytes = words.asBytes();
-  const auto* first = reinterpret_cast<const std::byte*>(bytes.begin());
-  return {first, first + bytes.size()};
+  try {
+    capnp::MallocMessageBuilder message;
+    auto root = message.initRoot<Schema>();
+    root.setSerial(serial);
+    std::visit(Writer{root}, body);
+    const auto words = capnp::messageToFlatArray(message);
+    const auto bytes = words.asBytes();
+    const auto* first = reinterpret_cast<const std::byte*>(bytes.begin());
+    return {first, first + bytes.size()};
+  } catch (const kj::Exception&) {
+    throw std::bad_alloc();  // There is nothing else that can go wrong.
+  }
 }
 
 template <class Schema, class Body, class Read>
@@ -284,6 +289,8 @@ Result<Numbered<Body>> decode_as(std::span<const std::byte> bytes, Read read) {
     return Numbered<Body>{root.getSerial(), std::move(*body)};
   } catch (const kj::Exception& failure) {
     return protocol_error(failure.getDescription().cStr());
+  } catch (const std::bad_alloc&) {
+    throw;
   } catch (const std::exception& failure) {
     return protocol_error(failure.what());
   }

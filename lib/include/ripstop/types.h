@@ -63,7 +63,7 @@ enum class SendOutcome : uint8_t {
   Expired = 5,     // The deadline had passed before the send.
   Corrupt = 6,     // Shared memory is damaged; see the counters.
   Forked = 7,      // Called in a child process: attach there anew.
-  PoolEmpty = 8,   // No memory for the receiver list of a large fan-out: nothing was sent.
+  PoolEmpty = 8,   // No memory for the list of receivers: nothing was sent.
   Detached = 9,    // The agent or its supervisor is gone, the loan is no longer ours.
 };
 std::string_view to_string(SendOutcome outcome) noexcept;
