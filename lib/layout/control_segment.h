@@ -244,10 +244,11 @@ enum class RingKind : uint8_t { Queue = 1, Channel = 2 };
 inline constexpr uint64_t kRingFree = 0;
 inline constexpr uint64_t kRingInUse = 1;
 inline constexpr uint64_t kRingSettling = 2;
+constexpr uint64_t make_ring_word(uint64_t incarnation, uint64_t state) noexcept { return (incarnation << 2) | state; }
 
 // A ring or channel of the arenas. Its place and geometry never change; its owner and use do.
 struct RingEntry {
-  std::atomic<uint64_t> word;  // {incarnation:62, 0 free / 1 in use / 2 being settled}.
+  std::atomic<uint64_t> word;  // make_ring_word().
   uint64_t offset;             // In the node segment, of the RingBlock or ChannelHeader.
   uint32_t node_index;
   uint32_t slot_count;  // A power of two.
