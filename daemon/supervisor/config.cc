@@ -30,6 +30,9 @@ struct Lane {
   std::size_t index;
 };
 
+// Also of text that is not UTF-8: what comes by --set need not be JSON, and an error has to name it.
+std::string text_of(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
 using Field = std::variant<uint64_t Config::*, bool Config::*, std::string Config::*, LogLevel Config::*,
                            Hugepages Config::*, Numa Config::*, OnDeath Config::*, std::vector<uint64_t> Config::*,
                            std::vector<ChunkClass> Config::*, Lane>;
@@ -133,7 +136,7 @@ struct Source {
 };
 
 Error value_error(const Source& source, std::string_view key, const Json& value, std::string allowed) {
-  return {Errc::ConfigValue, 0, source.place_of(key) + ": \"" + std::string(key) + "\" cannot be " + value.dump(),
+  return {Errc::ConfigValue, 0, source.place_of(key) + ": \"" + std::string(key) + "\" cannot be " + text_of(value),
           std::move(allowed), "correct the value, or leave the key out for its default"};
 }
 
@@ -446,11 +449,11 @@ std::string print_config(const Config& config) {
     if (value.is_array() && !value.empty() && value[0].is_object()) {
       text += "[\n";
       for (std::size_t i = 0; i < value.size(); ++i) {
-        text += indent + "  " + value[i].dump() + (i + 1 < value.size() ? ",\n" : "\n");
+        text += indent + "  " + text_of(value[i]) + (i + 1 < value.size() ? ",\n" : "\n");
       }
       text += indent + "]";
     } else {
-      text += value.dump();
+      text += text_of(value);
     }
     text += &key == last ? "\n" : ",\n";
   }

@@ -29,8 +29,9 @@ class Scripted {
     directory_ = mkdtemp(name);
     endpoint = endpoint_at(directory_ + "/default.sock");
     for (base::OwnedFd& fd : memory_) {
-      fd.reset(memfd_create("link", MFD_CLOEXEC));
+      fd.reset(memfd_create("link", MFD_CLOEXEC | MFD_ALLOW_SEALING));
       EXPECT_EQ(ftruncate(fd.get(), kSegmentBytes), 0);
+      EXPECT_EQ(fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK), 0);
     }
     EXPECT_EQ(pwrite(memory_[0].get(), &kFabricId, sizeof kFabricId, offsetof(layout::Superblock, fabric_id)),
               static_cast<ssize_t>(sizeof kFabricId));
