@@ -335,9 +335,9 @@ Publisher::Target Publisher::resolve(uint32_t agent) {
     const layout::RingEntry& entry = fabric.ring_entry(ring_id);
     if ((entry.word.load(std::memory_order_acquire) & 3) != layout::kRingInUse || entry.owner != agent) continue;
     const auto queue = fabric.map().queue(ring_id);
-    return {agent, queue->ring, queue->incarnation, layout::make_receiver(agent, queue->incarnation), &queue->block->back, &block.front.doorbell};
+    return {agent, queue->ring, queue->incarnation, layout::make_receiver(agent, queue->incarnation), &queue->block->back, &block.front.doorbell, &entry};
   }
-  return {agent, fabric.lane(agent, kLane), fabric.incarnation(agent), fabric.name(agent), &block.back, &block.front.doorbell};
+  return {agent, fabric.lane(agent, kLane), fabric.incarnation(agent), fabric.name(agent), &block.back, &block.front.doorbell, nullptr};
 }
 
 ring::Tail Publisher::look_for_room(Target& target) {
@@ -365,6 +365,11 @@ ring::Push Publisher::push(Target& target, ring::Tail tail, const detail::Delive
     if (ways_.drops_oldest) {
       tail = target.ring.find_tail(target.incarnation);
       if (tail.outcome != ring::Push::Full) continue;
+      // As Receiver::has_its_ring().
+      const auto is_still = [&] {
+        return target.entry == nullptr || target.entry->word.load(std::memory_order_acquire) == layout::make_ring_word(target.incarnation, layout::kRingInUse);
+      };
+      if (!is_still()) return ring::Push::Stale;
       if (memory::evict_oldest(stage_.chunks(), target.ring, tail, target.incarnation, stage_.fabric.block(target.agent)) == memory::Evict::Stuck) {
         return ring::Push::Full;
       }

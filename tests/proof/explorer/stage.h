@@ -122,6 +122,7 @@ class Publisher {
     uint32_t name;
     layout::RingBack* back;
     std::atomic<uint32_t>* doorbell;
+    const layout::RingEntry* entry;  // Of a ring of its own.
     uint32_t last_rung = 0;
     uint64_t head_seen = 0;
   };
