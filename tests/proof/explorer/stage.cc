@@ -160,6 +160,9 @@ void Stage::drain_ring(ring::MpmcRing ring, uint32_t agent, uint64_t incarnation
     const uint32_t id = is_open ? read_payload(*header) : 0;
     // What is in the hands of a taker that lives was counted there; what is to be dropped is dropped.
     if (is_open && state.phase == Phase::Full) took(agent, id);
+    if (is_open && state.phase == Phase::Taken && (id == 0 || state.owner == layout::kOwnerDropped || records[id].taken[state.owner % kAgentsMax] == 0)) {
+      has_lost_owner_ = true;
+    }
     if (is_open) (void)memory::release(chunks(), view.low, state.bit);
     (void)ring.finish((layout::word_turn(view.state) * ring.slot_count()) + ((first + i) % ring.slot_count()), view, incarnation);
   }
@@ -190,6 +193,7 @@ bool Stage::may_sleep(uint32_t agent) {
 }
 
 Finding Stage::ask_records() {
+  if (has_lost_owner_) return {Harm::Leaked, "a slot is taken, and by nobody who has its message"};
   if (records[0].is_torn) return {Harm::Wrong, "somebody read a message that is torn"};
   for (uint32_t id = 1; id < kMessagesMax; ++id) {
     const Record& record = records[id];

@@ -95,6 +95,7 @@ class Stage : public Scene {
   Finding settle_again();
 
   std::array<uint64_t, kAgentsMax> first_incarnations_{};
+  bool has_lost_owner_ = false;
 };
 
 // A publishing thread: agent/publisher_core.cc, publisher_push.cc.
