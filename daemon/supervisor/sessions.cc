@@ -246,7 +246,7 @@ Result<std::size_t> Sessions::find_agents() {
                    std::move(why), "the memory stays with its keeper; start again with more descriptors:     ulimit -n"};
     };
     auto pidfd = control::open_pidfd(static_cast<pid_t>(entry.pid));
-    if (!pidfd && pidfd.error().code != Errc::NotFound) return unwatched(to_string(pidfd.error()));
+    if (!pidfd && pidfd.error().code != Errc::NotFound) return unwatched(pidfd.error().what + ": " + pidfd.error().why);
     if (pidfd && is_same_process(entry, pidfd->get()) && !control::has_ended(pidfd->get())) {
       if (!watch_process(id, std::move(*pidfd), -1)) return unwatched("epoll does not take it");
       unproven_.insert(id);
