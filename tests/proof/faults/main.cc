@@ -106,8 +106,9 @@ class Suite {
       for (std::size_t fault = 0; fault < fault_count; ++fault) {
         // Of the many, one way each; in the short form of the others two: an error, another one at each occurrence, and death.
         if (is_sparse && fault != occurrence / kFileStride % fault_count) continue;
+        if (!options_.is_long && !is_sparse && role.is_slow() && fault != occurrence % fault_count) continue;
         const bool is_last = fault + 1 == fault_count;
-        if (!options_.is_long && !is_sparse && !is_last && fault != occurrence % (fault_count - 1)) continue;
+        if (!options_.is_long && !is_sparse && !role.is_slow() && !is_last && fault != occurrence % (fault_count - 1)) continue;
         if (!fail_call(role, i + 1, fault)) return;
       }
     }

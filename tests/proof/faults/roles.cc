@@ -95,6 +95,7 @@ class SupervisorRole : public Role {
   explicit SupervisorRole(Whose whose, bool takes_over) : whose_(whose), takes_over_(takes_over) {}
   std::string name() const override { return whose_ == Whose::FirstChild ? "keeper" : takes_over_ ? "successor" : "supervisor"; }
   Whose whose() const override { return whose_; }
+  bool is_slow() const override { return takes_over_ || whose_ == Whose::FirstChild; }
 
   Happened run(const Plan& plan, Findings& f) override {
     Fabric fabric(settings());
