@@ -27,6 +27,9 @@ SUITES = {
     "F2": ("faults", "power loss for journal and spill: every prefix, torn, reordered, flipped bits"),
     "P1": ("faults", "huge pages, pool, rings, descriptors and disk run out: a typed error, then full capacity again"),
     "D1": ("faults", "death and identity: zombies, stops, reused pids, fork, exec, ends of threads, an absent supervisor"),
+    "H1": ("corruptions", "a node segment is corrupted, still and live, and everybody who reads it does so under ASan and UBSan; hostile calls"),
+    "H2": ("attacks", "agents and liars attack mappings and descriptors: holes, stolen huge pages, seals, floods"),
+    "Z1": ("inputs", "every parser under libFuzzer, ASan and UBSan"),
     "C1": ("kill points", "twelve real processes and the supervisor killed, stopped and restarted at random; a ledger outside"),
 }
 CLAIMED = ["kill points", "schedules", "model states", "faults"]  # The other points are not counted in the claim.
