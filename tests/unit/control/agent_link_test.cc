@@ -1,6 +1,7 @@
 // Method: a thread plays the supervisor from a script: what it hears, and whether it answers or hangs up.
 #include "control/agent_link.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
