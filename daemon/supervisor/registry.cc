@@ -106,6 +106,7 @@ Registry::Registry(const SegmentManager& segments, const control::LetterPolicy& 
       rings_(segments),
       letters_(segments.map(), super_, {table<layout::LetterEntry>(super_.letters_offset), super_.letter_capacity}, letters),
       settlement_(segments.map(), &letters_),
+      soft_lease_(segments.map(), super_, letters_, settlement_),
       topic_subscriptions_(super_.topic_capacity),
       agent_subscriptions_(super_.agent_capacity) {
   take_over();
@@ -144,6 +145,7 @@ void Registry::take_over() {
                       (wanted.empty() || std::memcmp(receivers.data(), wanted.data(), wanted.size() * sizeof wanted[0]) == 0);
     if (!same) torn.push_back(id);
   }
+  soft_lease_.finish();
   // What waited for a subscription that was being made goes before its route.
   letters_.finish();
   hand_over_all();
@@ -219,7 +221,8 @@ std::optional<uint32_t> Registry::find_agent(std::string_view name) const noexce
   return std::nullopt;
 }
 
-Result<AgentPlace> Registry::attach(const AgentIdentity& identity, uint32_t node_index) {
+Result<AgentPlace> Registry::attach(const AgentIdentity& identity, uint32_t node_index,
+                                    const std::function<void(const AgentPlace&)>& before_live) {
   if (const auto holder = find_agent(identity.name)) {
     const std::string pid = std::to_string(agents_[*holder].pid);
     return Error{Errc::NameTaken, 0, "agent " + identity.name + " is attached already",
@@ -232,6 +235,12 @@ Result<AgentPlace> Registry::attach(const AgentIdentity& identity, uint32_t node
     place.id = free_place(place.node_index).value_or(0);
   }
   if (place.id == 0) {
+    const auto nodes = segments_.view().nodes();
+    if (std::any_of(nodes.begin(), nodes.end(), [](const layout::NodeGeometry& node) { return node.poisoned != 0; })) {
+      return Error{Errc::Corrupt, 0, "the fabric's memory lost pages, and there is no room on an undamaged node",
+                   "a process punched a hole into it, or the kernel took pages away",
+                   "end the fabric's supervisor and start it again"};
+    }
     return Error{Errc::AgentsFull, 0, "the fabric has no room for another agent",
                  "all " + std::to_string(super_.agent_capacity - 1) + " places are taken",
                  "configure more \"agents\", or detach some:     shmctl agents"};
@@ -240,6 +249,8 @@ Result<AgentPlace> Registry::attach(const AgentIdentity& identity, uint32_t node
   const std::vector<RowSequence> sequences = predecessor ? sequences_of(*segments_.map().block(*predecessor)) : std::vector<RowSequence>();
   place.incarnation = next_incarnation();
   settlement_.open_inbox(place.id, place.incarnation);
+  // It lost a page just now, and is skipped from here on.
+  if (super_.nodes[place.node_index].poisoned != 0) return attach(identity, node_index);
   resume_rows(*segments_.map().block(place.id), sequences);
   layout::AgentEntry& entry = agents_[place.id];
   entry.pid = identity.pid;
@@ -258,6 +269,7 @@ Result<AgentPlace> Registry::attach(const AgentIdentity& identity, uint32_t node
   if (place.id >= super_.agent_high.load(std::memory_order_relaxed)) {
     super_.agent_high.store(place.id + 1, std::memory_order_release);  // R(directory)
   }
+  if (before_live) before_live(place);
   entry.word.store(layout::make_agent_word(place.incarnation, AgentState::Live), std::memory_order_release);  // R(directory)
   if (predecessor && *predecessor != place.id) agents_[*predecessor].end_time_ns = 0;  // Its place is as good as any.
   letters_.wait_for(identity.name, base::monotonic_ns() + letters_.policy().grace_ns);
@@ -511,6 +523,7 @@ bool Registry::is_in_grace(const layout::AgentEntry& entry) const noexcept {
 
 std::optional<uint32_t> Registry::free_place(uint32_t node_index) const noexcept {
   const layout::NodeGeometry& node = super_.nodes[node_index];
+  if (node.poisoned != 0) return std::nullopt;  // Who lives there may touch what is not there (damage.h).
   std::optional<uint32_t> longest;
   for (uint32_t id = node.agent_first; id < node.agent_first + node.agent_count; ++id) {
     if (agent_state(id) != AgentState::Free) continue;
@@ -555,13 +568,28 @@ control::DeadLetters::Destination Registry::destination_of(const layout::RouteRe
           control::ControlView::text_of(entry.name, sizeof entry.name), place_of(receiver.ring_id)};
 }
 
-void Registry::hand_over(uint32_t subscription_id) {
+layout::RouteReceiver Registry::receiver_of(uint32_t subscription_id) const noexcept {
   const layout::SubscriptionEntry& subscription = subscriptions_[subscription_id];
   layout::RouteReceiver receiver{};
   receiver.agent = subscription.agent;
   receiver.ring_id = subscription.ring_id;
   receiver.incarnation = subscription.ring_id == 0 ? subscription.agent_incarnation : rings_.incarnation(subscription.ring_id);
-  letters_.hand_over(subscription.topic_id, destination_of(receiver));
+  return receiver;
+}
+
+void Registry::hand_over(uint32_t subscription_id) {
+  letters_.hand_over(subscriptions_[subscription_id].topic_id, destination_of(receiver_of(subscription_id)));
+}
+
+std::vector<control::Revoked> Registry::revoke_overdue(uint64_t now_ns, const control::SoftLeasePolicy& policy) {
+  return soft_lease_.look(now_ns, policy, [this](uint32_t agent_id, uint32_t topic_id, uint32_t ring) -> std::optional<control::DeadLetters::Destination> {
+    for (const uint32_t id : agent_subscriptions_[agent_id]) {
+      const layout::RouteReceiver receiver = receiver_of(id);
+      const bool is_same = subscriptions_[id].topic_id == topic_id && layout::make_receiver(agent_id, receiver.incarnation) == ring;
+      if (is_same) return destination_of(receiver);
+    }
+    return std::nullopt;
+  });
 }
 
 void Registry::hand_over_all() {
@@ -656,6 +684,7 @@ Result<void> Registry::close_channel(uint32_t agent_id, uint32_t ring_id, contro
 
 void Registry::leave_channel(uint32_t ring_id, control::ChannelEnd end) {
   layout::RingEntry& ring = rings_.entry(ring_id);
+  rest(segments_.map(), ring_id, end);
   wake_ends(segments_.map(), ring_id);  // First: as long as the end is taken, a supervisor that takes over comes here again.
   if (end == control::ChannelEnd::Sender) {
     ring.producer = 0;

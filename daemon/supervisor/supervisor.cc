@@ -9,12 +9,15 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "base/clock.h"
 #include "memory/hugepage_pool.h"
 #include "supervisor/control_server.h"
+#include "supervisor/fd_store.h"
 #include "supervisor/grace_timer.h"
 #include "supervisor/keeper_link.h"
+#include "supervisor/keeper_watch.h"
 #include "supervisor/leases.h"
 #include "supervisor/log.h"
 #include "supervisor/registry.h"
@@ -31,9 +34,6 @@ namespace {
 enum class State : uint32_t { Starting = 0, Serving = 1, Draining = 2, Ended = 3 };
 
 constexpr uint64_t kNsPerMs = 1'000'000;
-// A keeper that ends this often, this fast, will not stay.
-constexpr int kKeeperStartsMax = 5;
-constexpr uint64_t kKeeperStartsNs = 10'000 * kNsPerMs;
 
 void set_state(layout::Superblock& super, State state) noexcept {
   super.state.store(static_cast<uint32_t>(state), std::memory_order_relaxed);  // For tools; nothing hangs on it.
@@ -58,7 +58,7 @@ Result<void> set_affinity(const Config& config) {
   return {};
 }
 
-// Delivers SIGTERM and SIGINT by descriptor; SIGHUP and SIGPIPE do nothing.
+// Delivers SIGTERM and SIGINT by descriptor; SIGHUP does nothing.
 Result<base::OwnedFd> open_signals() {
   sigset_t ends;
   sigemptyset(&ends);
@@ -66,99 +66,100 @@ Result<base::OwnedFd> open_signals() {
   sigaddset(&ends, SIGINT);
   sigprocmask(SIG_BLOCK, &ends, nullptr);
   signal(SIGHUP, SIG_IGN);
-  signal(SIGPIPE, SIG_IGN);
   base::OwnedFd fd(signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd) return system_error("signalfd", errno);
   return fd;
 }
 
-// The memory of this fabric: what a killed supervisor's keeper holds, or new.
+// The memory of this fabric: what a killed supervisor's keeper or systemd holds, or new.
 struct Memory {
   SegmentManager segments;
   std::optional<KeeperLink> keeper;  // Adopted with the memory.
+  std::vector<KeptPidfd> processes;  // So are these.
   uint64_t hugepages_added = 0;
   bool is_adopted = false;
 };
 
-std::optional<Memory> adopt_memory(const control::Endpoint& endpoint, uint64_t hugepages_added) {
-  auto kept = KeeperLink::adopt(endpoint);
-  if (!kept) {
-    if (kept.error().code != Errc::NotFound) log_error(LogLevel::Warning, "the keeper's memory is not taken over", kept.error());
+// What systemd handed over. It is this fabric's if it says so and has not ended.
+std::optional<Memory> adopt_stored(const std::string& fabric, uint64_t hugepages_added) {
+  auto stored = take_stored();
+  if (!stored) return std::nullopt;
+  auto segments = SegmentManager::adopt(std::move(stored->fds), stored->segment_bytes);
+  if (!segments) {
+    log_error(LogLevel::Warning, "what systemd's fd store holds cannot be used", segments.error());
     return std::nullopt;
   }
+  const layout::Superblock& super = segments->superblock();
+  const bool has_ended = super.state.load(std::memory_order_relaxed) == static_cast<uint32_t>(State::Ended);  // Its writer is dead.
+  if (has_ended || super.fabric_name != fabric) {
+    log(LogLevel::Info, "systemd's fd store holds fabric %s%s; it is dropped", super.fabric_name, has_ended ? ", which has ended" : "");
+    remove_memory(*segments);
+    return std::nullopt;
+  }
+  return Memory{std::move(*segments), std::nullopt, std::move(stored->processes), hugepages_added, true};
+}
+
+// Whether memory that cannot be taken over is lost for good. Everything else may be better the next time, and
+// agents live in it: it is not given up for a descriptor that was missing.
+bool is_lost(Errc code) noexcept {
+  return code == Errc::Corrupt || code == Errc::AbiMismatch || code == Errc::LayoutMismatch || code == Errc::Protocol;
+}
+
+// Nothing: there is no keeper, or what it holds is of no use.
+// Errors: the keeper has memory, and it cannot be taken over now.
+Result<std::optional<Memory>> adopt_memory(const control::Endpoint& endpoint, uint64_t hugepages_added) {
+  const auto not_now = [&](Error error) {
+    error.what = "the last supervisor's memory cannot be taken over: " + error.what;
+    error.fix = "try again; or give it up, and what is in it, by ending its keeper (ripstop-keeper); then     ripstopd --fabric " + endpoint.fabric;
+    return error;
+  };
+  auto kept = KeeperLink::adopt(endpoint);
+  if (!kept && kept.error().code == Errc::NotFound) return std::optional<Memory>();
+  if (!kept) return not_now(kept.error());
   auto segments = SegmentManager::adopt(std::move(kept->fds), kept->segment_bytes);
+  if (!segments && !is_lost(segments.error().code)) return not_now(segments.error());
   if (!segments) {
     log_error(LogLevel::Warning, "the last supervisor's memory cannot be used, this fabric starts anew", segments.error());
     kept->link.end();
-    return std::nullopt;
+    return std::optional<Memory>();
   }
-  return Memory{std::move(*segments), std::move(kept->link), hugepages_added, true};
+  return std::optional<Memory>(Memory{std::move(*segments), std::move(kept->link), std::move(kept->processes), hugepages_added, true});
 }
 
 Result<Memory> create_memory(const Config& config, std::span<const topology::NumaNode> nodes, bool nodes_are_real) {
   auto segments = SegmentManager::create(config, nodes, nodes_are_real);
   if (!segments) return segments.error();
   const uint64_t added = segments->hugepages_added();
-  return Memory{std::move(*segments), std::nullopt, added, false};
+  return Memory{std::move(*segments), std::nullopt, {}, added, false};
 }
 
-// Keeps the keeper: one is always there while the supervisor serves.
-class KeeperWatch {
+// What a fabric has on the machine beside its memory: its files, and pages that were added to the kernel's
+// pool. They go with it, and stay where a keeper has the memory: then they are the next supervisor's.
+class Premises {
  public:
-  KeeperWatch(EventLoop& loop, const Config& config, const SegmentManager& segments, std::optional<KeeperLink> link)
-      : loop_(loop), config_(config), segments_(segments), link_(std::move(link)) {}
-
-  void start() {
-    if (!config_.keeper) return;
-    const uint64_t now_ns = base::monotonic_ns();
-    if (now_ns - first_start_ns_ > kKeeperStartsNs) {
-      first_start_ns_ = now_ns;
-      start_count_ = 0;
-    }
-    if (++start_count_ > kKeeperStartsMax) {
-      log(LogLevel::Error, "the keeper does not stay: this fabric does not outlive its supervisor any more");
-      return name_it(0);
-    }
-    if (!link_) {
-      auto started = KeeperLink::start(config_, segments_);
-      if (!started) {
-        log_error(LogLevel::Error, "there is no keeper", started.error());
-        return name_it(0);
-      }
-      link_ = std::move(*started);
-    }
-    name_it(link_->pid());
-    auto watched = loop_.watch(link_->pidfd(), EPOLLIN, [this](uint32_t) { on_end(); });
-    if (!watched) log_error(LogLevel::Error, "the keeper cannot be watched", watched.error());
+  // Lifetime: all that lies in the pages ends before it.
+  Premises(const control::Endpoint& endpoint, control::FabricLock& lock, const control::LockRecord& left_behind)
+      : endpoint_(endpoint), lock_(lock), hugepages_added_(left_behind.hugepages_added), stay_(left_behind.pid != 0) {}
+  Premises(const Premises&) = delete;
+  Premises& operator=(const Premises&) = delete;
+  ~Premises() {
+    if (stay_) return;
+    give_pages_back();
+    unlink(endpoint_.keeper_socket.c_str());  // Of a keeper that was killed.
+    lock_.remove();
+    control::remove_directory(endpoint_);
   }
 
-  void end() {
-    if (!link_) return;
-    loop_.unwatch(link_->pidfd());
-    link_->end();
-    link_.reset();
-    name_it(0);
-  }
+  void stay() noexcept { stay_ = true; }
+  void go() noexcept { stay_ = false; }
+  void take_pages(uint64_t count) noexcept { hugepages_added_ = count; }
+  void give_pages_back() noexcept { memory::shrink_hugepage_pool(std::exchange(hugepages_added_, 0)); }
 
  private:
-  void on_end() {
-    log(LogLevel::Warning, "the keeper (pid %d) has ended; another one is started", link_->pid());
-    loop_.unwatch(link_->pidfd());
-    link_->reap();
-    link_.reset();
-    start();
-  }
-
-  void name_it(pid_t pid) noexcept {
-    segments_.superblock().keeper_pid.store(static_cast<uint32_t>(pid), std::memory_order_relaxed);  // For tools.
-  }
-
-  EventLoop& loop_;
-  const Config& config_;
-  const SegmentManager& segments_;
-  std::optional<KeeperLink> link_;
-  uint64_t first_start_ns_ = 0;
-  int start_count_ = 0;
+  const control::Endpoint& endpoint_;
+  control::FabricLock& lock_;
+  uint64_t hugepages_added_;
+  bool stay_;
 };
 
 // Refuses new agents, and gives those that are there some time to detach by themselves.
@@ -180,85 +181,99 @@ Result<void> drain(EventLoop& loop, Sessions& sessions, const Config& config) {
 }  // namespace
 
 Result<void> run_supervisor(const Config& config, std::span<const topology::NumaNode> nodes, bool nodes_are_real) {
+  // A write that cannot be is an error and no death: EPIPE, EFBIG (RLIMIT_FSIZE).
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
   raise_descriptor_limit();
   if (auto pinned = set_affinity(config); !pinned) return pinned;
   auto policy = AccessPolicy::create(config);
   if (!policy) return policy.error();
   auto endpoint = control::own_endpoint(config.fabric);
   if (!endpoint) return endpoint.error();
-  if (auto made = control::make_directory(*endpoint, policy->socket_mode() != 0600); !made) return made;
+  if (auto made = control::make_directory(*endpoint, policy->socket_mode() != 0600); !made) {
+    control::remove_directory(*endpoint);  // Unless somebody is in it. So below.
+    return made;
+  }
   auto lock = control::FabricLock::take(*endpoint);
-  if (!lock) return lock.error();
+  if (!lock) {
+    control::remove_directory(*endpoint);
+    return lock.error();
+  }
   const control::LockRecord left_behind = lock->left_behind();
+  Premises premises(*endpoint, *lock, left_behind);
   if (auto written = lock->write({getpid(), left_behind.hugepages_added}); !written) return written;
   auto signals = open_signals();
   if (!signals) return signals.error();
   auto loop = EventLoop::create();
   if (!loop) return loop.error();
 
+  // Both hold the same; the keeper goes on with us. What systemd hands over is taken either way: it is open.
+  auto stored = adopt_stored(config.fabric, left_behind.hugepages_added);
   auto adopted = adopt_memory(*endpoint, left_behind.hugepages_added);
-  if (!adopted) memory::shrink_hugepage_pool(left_behind.hugepages_added);
-  auto memory = adopted ? Result<Memory>(std::move(*adopted)) : create_memory(config, nodes, nodes_are_real);
-  if (!memory) {
-    lock->remove();
-    control::remove_directory(*endpoint);
-    return memory.error();
+  if (!adopted && stored && adopted.error().code == Errc::SupervisorGone) adopted = std::optional<Memory>();  // It ended just now.
+  if (!adopted) return adopted.error();
+  if (!*adopted) *adopted = std::move(stored);
+  stored.reset();
+  if (!*adopted) {
+    premises.go();
+    premises.give_pages_back();
   }
-  const uint64_t hugepages_added = memory->hugepages_added;
-  auto served = [&]() -> Result<void> {
-    if (auto written = lock->write({getpid(), hugepages_added}); !written) return written;
-    layout::Superblock& super = memory->segments.superblock();
-    super.supervisor_epoch.fetch_add(1, std::memory_order_relaxed);  // For tools; nothing hangs on it, nor on these:
-    super.supervisor_pid.store(static_cast<uint32_t>(getpid()), std::memory_order_relaxed);
-    set_state(super, State::Starting);
+  auto memory = *adopted ? Result<Memory>(std::move(**adopted)) : create_memory(config, nodes, nodes_are_real);
+  if (!memory) return memory.error();
+  premises.take_pages(memory->hugepages_added);
+  if (auto written = lock->write({getpid(), memory->hugepages_added}); !written) return written;
+  layout::Superblock& super = memory->segments.superblock();
+  super.supervisor_epoch.fetch_add(1, std::memory_order_relaxed);  // For tools; nothing hangs on it, nor on these:
+  super.supervisor_pid.store(static_cast<uint32_t>(getpid()), std::memory_order_relaxed);
+  set_state(super, State::Starting);
 
-    Registry registry(memory->segments, {config.on_death == OnDeath::DeadLetter, config.successor_grace_ms * kNsPerMs,
-                                          static_cast<uint32_t>(config.dead_letter_share)});
-    auto grace = GraceTimer::create(*loop, registry);
-    if (!grace) return grace.error();
-    Sessions sessions(*loop, memory->segments, registry, *policy, [&] { loop->stop(); }, [&] { (*grace)->set(); });
-    if (memory->is_adopted) {
-      const auto live_count = sessions.find_agents();
-      if (!live_count) return live_count.error();
-      log(LogLevel::Info, "took over from pid %d, which was killed: %zu agents live", left_behind.pid, *live_count);
-    }
-    (*grace)->set();
-    auto watch = Watch::create(*loop, memory->segments, memory->is_adopted);
-    if (!watch) return watch.error();
-    auto leases = Leases::create(*loop, memory->segments, sessions, config.hard_lease_ms);
-    if (!leases) return leases.error();
-    KeeperWatch keeper(*loop, config, memory->segments, std::move(memory->keeper));
-    keeper.start();
-    auto server = ControlServer::create(*loop, sessions, endpoint->socket, *policy);
-    if (!server) {
-      keeper.end();
-      return server.error();
-    }
-    auto watched = loop->watch(signals->get(), EPOLLIN, [&](uint32_t) {
-      signalfd_siginfo info{};
-      [[maybe_unused]] const ssize_t got = read(signals->get(), &info, sizeof info);
-      log(LogLevel::Info, "ends: signal %u from pid %u", info.ssi_signo, info.ssi_pid);
-      loop->stop();
-    });
-    if (!watched) return watched;
-    set_state(super, State::Serving);
-    print_start_report(config, *endpoint, *policy, memory->segments, memory->is_adopted ? 0 : hugepages_added);
-    sd_notify("READY=1\nSTATUS=serving fabric " + config.fabric);
+  Registry registry(memory->segments, {config.on_death == OnDeath::DeadLetter, config.successor_grace_ms * kNsPerMs,
+                                        static_cast<uint32_t>(config.dead_letter_share)});
+  auto grace = GraceTimer::create(*loop, registry);
+  if (!grace) return grace.error();
+  KeeperWatch keeper(*loop, config, memory->segments, std::move(memory->keeper));
+  if (memory->is_adopted) keeper.stay();
+  Sessions sessions(*loop, memory->segments, registry, *policy, keeper, [&] { loop->stop(); }, [&] { (*grace)->set(); });
+  if (memory->is_adopted) {
+    const auto live_count = sessions.find_agents(std::move(memory->processes));
+    if (!live_count) return live_count.error();
+    log(LogLevel::Info, "took over from pid %d, which was killed: %zu agents live", left_behind.pid, *live_count);
+  }
+  (*grace)->set();
+  auto watch = Watch::create(*loop, memory->segments, memory->is_adopted);
+  if (!watch) return watch.error();
+  auto leases = Leases::create(*loop, memory->segments, registry, sessions, config);
+  if (!leases) return leases.error();
+  Damage& damage = memory->segments.damage();
+  if (auto watched = loop->watch(damage.bell(), EPOLLIN, [&damage](uint32_t) { damage.report(); }); !watched) return watched;
+  damage.report();  // A fabric that was taken over may have been damaged before.
+  keeper.start();
+  auto server = ControlServer::create(*loop, sessions, endpoint->socket, *policy);
+  if (!server) return server.error();
+  auto watched = loop->watch(signals->get(), EPOLLIN, [&](uint32_t) {
+    signalfd_siginfo info{};
+    [[maybe_unused]] const ssize_t got = read(signals->get(), &info, sizeof info);
+    log(LogLevel::Info, "ends: signal %u from pid %u", info.ssi_signo, info.ssi_pid);
+    loop->stop();
+  });
+  if (!watched) return watched;
+  set_state(super, State::Serving);
+  print_start_report(config, *endpoint, *policy, memory->segments, memory->is_adopted ? 0 : memory->hugepages_added);
+  sd_notify("READY=1\nSTATUS=serving fabric " + config.fabric);
 
-    auto done = loop->run();
+  // Agents are served from here: a supervisor that fails leaves them the memory, as one that is killed.
+  keeper.stay();
+  premises.stay();
+  auto done = loop->run();
+  if (!done) return done;
 
-    sd_notify("STOPPING=1");
-    set_state(super, State::Draining);
-    if (auto drained = drain(*loop, sessions, config); !drained && done) done = drained;
-    set_state(super, State::Ended);
-    keeper.end();
-    return done;
-  }();
-  memory = Error{};  // The descriptors and maps go before the pages are given back.
-  memory::shrink_hugepage_pool(hugepages_added);
-  lock->remove();
-  control::remove_directory(*endpoint);
-  return served;
+  sd_notify("STOPPING=1");
+  set_state(super, State::Draining);
+  if (auto drained = drain(*loop, sessions, config); !drained) return drained;
+  set_state(super, State::Ended);
+  keeper.end();
+  premises.go();
+  return {};
 }
 
 }  // namespace ripstop::supervisor

@@ -13,6 +13,7 @@
 #include "agent/subscriber_core.h"
 #include "base/atomic_pair.h"
 #include "base/name_hash.h"
+#include "base/no_heap.h"
 #include "control/endpoint.h"
 #include "control/topic_grammar.h"
 #include "ring/space.h"
@@ -90,6 +91,7 @@ Result<std::shared_ptr<AgentCore>> AgentCore::make(AgentOptions options, control
 }
 
 AgentCore::~AgentCore() {
+  if (inbox_ == nullptr) return;  // It was not finished: its connection ends, with nothing mapped any more.
   if (forked()) {
     descriptor_.abandon();
     // Their heaps would look at slabs that are not mapped here: left behind on purpose.
@@ -114,7 +116,8 @@ Error AgentCore::unusable() const {
                  "a child made by fork() has no mapping of the fabric's memory",
                  "attach an agent of its own in the child, or fork before attaching"};
   }
-  return Error{Errc::SupervisorGone, 0, "agent " + options_.name + " has been detached", "", "attach again"};
+  return Error{Errc::SupervisorGone, 0, "agent " + options_.name + " has been detached",
+               "its place and its memory were given back", "attach again"};
 }
 
 Result<void> AgentCore::detach() {
@@ -123,7 +126,8 @@ Result<void> AgentCore::detach() {
   senders_->clear();
   if (inbox_->in_hand_count() > 0) keep_alive_ = weak_from_this().lock();
   detached_.store(true, std::memory_order_relaxed);  // Relaxed: see usable().
-  return control_call([](control::AgentLink& link) { return link.detach(); });
+  // From destructors too, where nothing may be thrown.
+  return base::or_no_heap([&] { return control_call([](control::AgentLink& link) { return link.detach(); }); });
 }
 
 // Sequences go on with their row, so a row goes back to its topic if it can: a receiver would take the

@@ -10,7 +10,7 @@ namespace ripstop::detail {
 using layout::ChunkHeader;
 using layout::DirectState;
 
-bool DirectSource::open(const memory::ChunkMap& map, const control::DirectEntry& entry) noexcept {
+bool DirectSource::open(const memory::ChunkMap& map, const control::DirectEntry& entry, std::atomic<uint64_t>& mark) noexcept {
   const layout::DirectWord& word = entry.word;
   const auto first_chunk = static_cast<layout::ChunkId>(word.slab << layout::kSlabIndexBits);
   const ChunkHeader* first = map.find(first_chunk);
@@ -29,7 +29,8 @@ bool DirectSource::open(const memory::ChunkMap& map, const control::DirectEntry&
   entry_ = entry;
   cursor_.store(word.start, std::memory_order_relaxed);  // Relaxed: has_mail() is excluded by the caller's lock.
   last_.store(0, std::memory_order_relaxed);             // Relaxed: as above.
-  in_hand_.store(0, std::memory_order_relaxed);          // Relaxed: as above.
+  mark_ = &mark;
+  set_in_hand(0);
   expected_ = 0;
   passed_count_ = 0;
   ended_ = word.state == DirectState::Ended;
@@ -83,7 +84,7 @@ uint32_t DirectInbox::refresh(uint32_t& offender) noexcept {
       waiting_ = true;
       continue;
     }
-    if (!source.open(map_, entry)) {
+    if (!source.open(map_, entry, block_.direct_in_hand[i])) {
       ++corrupt_count;
       offender = entry.source;
       base::Pair word = entry.pair;

@@ -14,6 +14,7 @@
 #include "layout/histogram.h"
 #include "memory/evict.h"
 #include "memory/holders.h"
+#include "memory/late.h"
 #include "ring/space.h"
 
 namespace ripstop::detail {
@@ -33,8 +34,12 @@ Inbox::Inbox(AgentCore& agent, const control::FabricMap& map, layout::AgentBlock
 void Inbox::add(SubscriberCore& subscriber) { subscribers_.push_back(&subscriber); }
 
 void Inbox::withdraw(SubscriberCore& subscriber) noexcept {
+  if (unfiled_.in_hand != nullptr && subscriber_of(header_of(unfiled_.data).topic_id, unfiled_.in_hand->source) == &subscriber) {
+    --pending_count_;
+    release(*std::exchange(unfiled_, {}).in_hand);
+  }
   pending_count_ -= subscriber.pending.size();
-  for (const Delivered& delivered : subscriber.pending) release(*delivered.in_hand);
+  for (const Delivered& delivered : subscriber.pending) (void)release(*delivered.in_hand);
   subscriber.pending.clear();
   if (subscriber.ring == nullptr || !agent_.usable()) return;
   for (const auto& in_hand : in_hand_pool_) {
@@ -67,9 +72,16 @@ void Inbox::remove_ring(Source& source) {
   next_ring_ = 0;
 }
 
-void Inbox::grow_in_hand() {
-  in_hand_pool_.push_back(std::make_unique<InHand>());
+bool Inbox::grow_in_hand() noexcept {
+  try {
+    // Also for the day when all are given back.
+    if (in_hand_free_.capacity() <= in_hand_pool_.size()) in_hand_free_.reserve(2 * in_hand_pool_.size() + 8);
+    in_hand_pool_.push_back(std::make_unique<InHand>());
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
   in_hand_free_.push_back(in_hand_pool_.back().get());
+  return true;
 }
 
 bool Inbox::has_mail() const noexcept {
@@ -110,9 +122,13 @@ void Inbox::leave_place(InHand& in_hand) noexcept {
   memory::unhold(block_, in_hand.reference, in_hand.bit);
 }
 
-void Inbox::release(InHand& in_hand) noexcept {
+ReleaseOutcome Inbox::release(InHand& in_hand) noexcept {
+  ReleaseOutcome outcome = ReleaseOutcome::Gone;
   if (agent_.usable()) [[likely]] {
-    (void)memory::release_seen(map_.chunks(), *in_hand.header, in_hand.reference, in_hand.generation, in_hand.bit);
+    const memory::Release released =
+        memory::release_seen(map_.chunks(), *in_hand.header, in_hand.reference, in_hand.generation, in_hand.bit);
+    if (released != memory::Release::Gone) [[likely]] outcome = ReleaseOutcome::Ok;
+    else if (memory::give_late_back(map_.chunks(), block_, in_hand.reference, in_hand.bit)) outcome = ReleaseOutcome::Revoked;
     if (DirectSource* const direct = in_hand.direct; direct != nullptr) {
       direct->released(layout::chunk_index(layout::reference_chunk(in_hand.reference)));
       if (direct->has_ended()) [[unlikely]] refresh_direct();  // Its last one may drop it.
@@ -125,6 +141,7 @@ void Inbox::release(InHand& in_hand) noexcept {
   in_hand.source = nullptr;
   in_hand_free_.push_back(&in_hand);
   if (!agent_.usable() && in_hand_count() == 0) agent_.last_message_gone();
+  return outcome;
 }
 
 MessageInfo Inbox::info(const InHand& in_hand, const std::byte* data) const noexcept {

@@ -1,6 +1,8 @@
 // How an inbox finds its next message: lanes by priority, each merged with the direct lanes of that
 // priority, then the rings of its own.
 #include <mutex>
+#include <new>
+#include <utility>
 
 #include "agent/agent_core.h"
 #include "agent/inbox.h"
@@ -9,6 +11,7 @@
 #include "base/counter.h"
 #include "memory/evict.h"
 #include "memory/holders.h"
+#include "memory/late.h"
 
 namespace ripstop {
 
@@ -43,9 +46,17 @@ uint32_t looks_max(const Source& source) noexcept { return 4 * source.slot_count
 
 }  // namespace
 
+// What we hold of a message that nobody gets: our bit or, where we were so late between the slot and the user
+// that it went on without us, what we hold instead.
+void Inbox::let_go(layout::Reference reference, uint32_t bit) noexcept {
+  if (memory::release(map_.chunks(), reference, bit) == memory::Release::Gone) {
+    (void)memory::give_late_back(map_.chunks(), block_, reference, bit);
+  }
+}
+
 // A slot without a message for us: its bit is cleared, if it is there, and the slot is given back.
 void Inbox::set_aside(Source& source, uint64_t position, const ring::SlotView& slot) noexcept {
-  (void)memory::release(map_.chunks(), slot.low, layout::unpack(slot.state).bit);
+  let_go(slot.low, layout::unpack(slot.state).bit);
   (void)source.give_back(position, slot);
 }
 
@@ -181,7 +192,7 @@ TakeOutcome Inbox::take_from(Source& source, Delivered& delivered) {
   return TakeOutcome::Corrupt;
 }
 
-[[gnu::always_inline]] inline SubscriberCore* Inbox::subscriber_of(uint32_t topic_id, const Source* source) const noexcept {
+SubscriberCore* Inbox::subscriber_of(uint32_t topic_id, const Source* source) const noexcept {
   for (SubscriberCore* subscriber : subscribers_) {
     const bool theirs = source != nullptr && source->own()
                             ? subscriber->ring == source
@@ -228,7 +239,7 @@ TakeOutcome Inbox::take_from(Source& source, Delivered& delivered) {
   if (busy_run_ >= kBusyRun) direct.prefetch(kFetchedAhead);
   if (payload_bytes > direct.capacity_bytes()) [[unlikely]] {
     count_corrupt(direct.entry().source);
-    (void)memory::release(map_.chunks(), reference, direct.bit());
+    let_go(reference, direct.bit());
     return TakeOutcome::Corrupt;
   }
   InHand& in_hand = new_in_hand();
@@ -345,7 +356,7 @@ inline void Inbox::found_nothing() noexcept {
   sure = false;
   DirectSource* const direct = direct_.first_in_turn();
   if (direct == nullptr || only == nullptr || only->ring != nullptr || pending_count_ != 0 || direct_.changed() ||
-      !rings_are_empty()) {
+      !rings_are_empty() || !can_hold_more()) {
     return TakeOutcome::Empty;
   }
   DirectSource::Found found;
@@ -379,7 +390,25 @@ TakeOutcome Inbox::take_rings(Delivered& delivered) {
   return TakeOutcome::Empty;
 }
 
+bool Inbox::file(SubscriberCore& subscriber, const Delivered& delivered) noexcept {
+  ++pending_count_;
+  try {
+    subscriber.pending.push_back(delivered);
+    return true;
+  } catch (const std::bad_alloc&) {
+    unfiled_ = delivered;
+    return false;
+  }
+}
+
 TakeOutcome Inbox::take_pending(SubscriberCore* only, Delivered& delivered) noexcept {
+  if (unfiled_.in_hand != nullptr) [[unlikely]] {
+    const Delivered late = std::exchange(unfiled_, {});
+    --pending_count_;
+    SubscriberCore* subscriber = subscriber_of(header_of(late.data).topic_id, late.in_hand->source);
+    if (subscriber == nullptr) release(*late.in_hand);
+    else if (!file(*subscriber, late)) return TakeOutcome::HeldFull;
+  }
   for (SubscriberCore* subscriber : subscribers_) {
     if ((only != nullptr && subscriber != only) || subscriber->pending.empty()) continue;
     delivered = subscriber->pending.front();
@@ -391,9 +420,12 @@ TakeOutcome Inbox::take_pending(SubscriberCore* only, Delivered& delivered) noex
 }
 
 TakeOutcome Inbox::take(SubscriberCore* only, Delivered& delivered) {
-  if (pending_count_ != 0 && take_pending(only, delivered) == TakeOutcome::Ok) return TakeOutcome::Ok;
+  if (pending_count_ != 0) {
+    if (const TakeOutcome outcome = take_pending(only, delivered); outcome != TakeOutcome::Empty) return outcome;
+  }
   Source* const ring = only != nullptr ? only->ring : nullptr;
   for (;;) {
+    if (!can_hold_more()) [[unlikely]] return TakeOutcome::HeldFull;
     // A subscription of the inbox leaves the rings of others alone: what they hold is their policy's.
     TakeOutcome outcome = ring != nullptr ? take_from(*ring, delivered) : take_lanes(delivered);
     if (outcome == TakeOutcome::Empty && only == nullptr) outcome = take_rings(delivered);
@@ -402,13 +434,12 @@ TakeOutcome Inbox::take(SubscriberCore* only, Delivered& delivered) {
     SubscriberCore* subscriber = subscriber_of(header.topic_id, delivered.in_hand->source);
     if (subscriber == nullptr) {
       count_up(block_.counters.orphan_count, 1);
-      release(*delivered.in_hand);
+      (void)release(*delivered.in_hand);
       continue;  // Its subscription has ended.
     }
     count_take(*subscriber, header);
     if (only == nullptr || subscriber == only) return TakeOutcome::Ok;
-    subscriber->pending.push_back(delivered);
-    ++pending_count_;
+    if (!file(*subscriber, delivered)) return TakeOutcome::HeldFull;
   }
 }
 

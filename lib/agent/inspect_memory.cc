@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cstring>
 
@@ -72,6 +73,8 @@ std::vector<std::string> holder_texts(const InspectCore& core, const layout::Chu
     if (receiver != 0) text += ": " + core.agent_label(layout::receiver_agent(receiver));
     texts.push_back(std::move(text));
   }
+  const int late_count = std::popcount(bits & layout::kLateHolds);
+  if (late_count != 0) texts.push_back(std::to_string(late_count) + " late");
   return texts;
 }
 
@@ -97,7 +100,6 @@ std::vector<NodeView> view_nodes(const InspectCore& core) {
     node.pages_asked = pages_text(geometry.pages_asked);
     node.pages_got = pages_text(geometry.pages_got);
     node.bound = geometry.bound == 1;
-    node.poisoned = geometry.poisoned == 1;
     for (const layout::ClassGeometry& geometry_of_class : chunks.classes()) {
       ClassView view;
       view.payload_bytes = geometry_of_class.payload_bytes;
@@ -108,7 +110,7 @@ std::vector<NodeView> view_nodes(const InspectCore& core) {
       const memory::SlabPlace& place = chunks.slab(n, slab);
       ClassView& view = node.classes[place.class_index];
       const uint32_t owner = layout::slab_owner_agent(look(chunks.slab_owner(n, slab)));
-      if (owner > layout::kAgentIdMax) ++node.corrupt;
+      if (owner > layout::kAgentIdMax && owner != layout::kOwnerSupervisor) ++node.corrupt;
       ++(owner == 0 ? view.slabs_free : view.slabs_owned);
       view.chunks_total += place.chunk_count;
       for (uint32_t i = 0; i < place.chunk_count; ++i) {
@@ -117,6 +119,10 @@ std::vector<NodeView> view_nodes(const InspectCore& core) {
                     view);
       }
     }
+    // After the look, which may have met a hole that the supervisor has not met yet.
+    const auto& lost = core.origin().lost_pages;
+    node.lost_pages = std::max(geometry.lost_page_count, n < lost.size() ? lost[n].count() : 0);
+    node.poisoned = geometry.poisoned == 1 || node.lost_pages > 0;
     nodes.push_back(std::move(node));
   }
   for (uint32_t id = 1; id < core.agent_count(); ++id) {

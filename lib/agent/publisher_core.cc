@@ -35,22 +35,39 @@ PublisherCore::~PublisherCore() {
   agent_->close_row(row_index_);
 }
 
-bool PublisherCore::take_sender() noexcept {
+bool PublisherCore::take_sender() {
   sender_ = agent_->senders().mine();
   return sender_ != nullptr;
 }
 
-bool PublisherCore::refresh_route() noexcept {
-  // Read before the route: a change in between makes us look again at the next send.
-  const uint64_t epoch = agent_->view().route_epoch(shard_);
-  return epoch == route_epoch_ || resolve_route(epoch);
+bool PublisherCore::finds_sender() noexcept {
+  try {
+    return has_sender();
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
 }
 
-bool PublisherCore::resolve_route(uint64_t epoch) noexcept {
+SendOutcome PublisherCore::refresh_route() noexcept {
+  // Read before the route: a change in between makes us look again at the next send.
+  const uint64_t epoch = agent_->view().route_epoch(shard_);
+  if (epoch == route_epoch_) return SendOutcome::Delivered;
+  try {
+    return resolve_route(epoch) ? SendOutcome::Delivered : SendOutcome::Corrupt;
+  } catch (const std::bad_alloc&) {
+    return SendOutcome::PoolEmpty;  // The old route stays, and is asked for again.
+  }
+}
+
+bool PublisherCore::resolve_route(uint64_t epoch) {
   std::vector<layout::RouteReceiver> entries;
   if (!agent_->view().copy_route(topic_id_, entries)) return false;
   uint32_t corrupt_count = 0;
   std::vector<Receiver> fresh = resolve_receivers(agent_->map(), entries, corrupt_count);
+  // All that is allocated comes before the first change.
+  targets_.reserve(fresh.size());
+  names_.reserve(fresh.size());
+  deliveries_.reserve(fresh.size());
   for (Receiver& receiver : fresh) {
     for (const Receiver& old : receivers_) {
       if (old.doorbell == receiver.doorbell) receiver.last_rung = old.last_rung;
@@ -64,9 +81,6 @@ bool PublisherCore::resolve_route(uint64_t epoch) noexcept {
     hot_count_ = 0;
   }
   receivers_ = std::move(fresh);
-  targets_.reserve(receivers_.size());
-  names_.reserve(receivers_.size());
-  deliveries_.reserve(receivers_.size());
   route_epoch_ = epoch;
   return true;
 }
@@ -127,15 +141,17 @@ Sent PublisherCore::send(const memory::Loaned& root, uint32_t payload_bytes, Lin
     return Sent{agent_->forked() ? SendOutcome::Forked : SendOutcome::Detached, 0, 0, 0, 0};
   }
   // The publisher may have come to another thread with its loan, and that one may be refused a sender.
-  if (!has_sender()) [[unlikely]] return give_up(root, links, {}, SendOutcome::PoolEmpty, agent_->now_ns());
+  if (!is_my_sender() && !finds_sender()) [[unlikely]] {
+    return give_up(root, links, {}, SendOutcome::PoolEmpty, agent_->now_ns());
+  }
   const Outgoing message{options, agent_->now_ns(), payload_bytes,
                          std::min<uint32_t>(static_cast<uint32_t>(options.priority), layout::kLaneCount - 1),
                          content_type, ring};
   const uint64_t now = message.time_ns;
   if (options.deadline_ns != 0 && options.deadline_ns <= now) return give_up(root, links, {}, SendOutcome::Expired, now);
-  // Read before the route, as refresh_route() does.
-  const uint64_t epoch = agent_->view().route_epoch(shard_);
-  if (epoch != route_epoch_ && !resolve_route(epoch)) [[unlikely]] return give_up(root, links, {}, SendOutcome::Corrupt, now);
+  if (agent_->view().route_epoch(shard_) != route_epoch_) [[unlikely]] {
+    if (const SendOutcome route = refresh_route(); route != SendOutcome::Delivered) return give_up(root, links, {}, route, now);
+  }
   if (receivers_.empty()) return give_up(root, links, {}, SendOutcome::NoReceiver, now);
   if (direct_.has(root.chunk)) {
     if (direct_.is_open() && message.lane == direct_.priority() && links.empty()) [[likely]] return send_direct(root, message);

@@ -76,14 +76,16 @@ class PublisherCore {
 
   // A loaned chunk as the first of a message, whatever it was before.
   static void prepare_root(layout::ChunkHeader& header) noexcept;
-  bool refresh_route() noexcept;
-  // Resolves the route again, and ends the direct lane when the receivers are others now.
-  bool resolve_route(uint64_t epoch) noexcept;
+  // Delivered: the route is up to date. Corrupt, or PoolEmpty: there is no memory for it.
+  SendOutcome refresh_route() noexcept;
+  // Resolves the route again, and ends the direct lane when the receivers are others now. False: it is damaged.
+  bool resolve_route(uint64_t epoch);
   // Takes the calling thread's sender: its heap and its intent are nobody else's. False: it is refused one.
-  bool has_sender() noexcept {
-    return (sender_ != nullptr && sender_->thread == this_thread_mark()) || take_sender();
-  }
-  bool take_sender() noexcept;
+  bool has_sender() { return is_my_sender() || take_sender(); }
+  bool is_my_sender() const noexcept { return sender_ != nullptr && sender_->thread == this_thread_mark(); }
+  bool take_sender();
+  // The same as has_sender(); false also when there is no memory for one.
+  bool finds_sender() noexcept;
   ring::Tail look_for_room(Receiver& receiver, std::size_t lane) noexcept;
   // Looks for room at every receiver; fills targets_ and counts the others in `sent`.
   void find_room(std::size_t lane, uint64_t wait_until_ns, Sent& sent) noexcept;

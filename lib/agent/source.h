@@ -24,6 +24,7 @@ class Source {
         incarnation_(incarnation),
         back_(&back),
         hint_(&back.head_hint[lane]),
+        mark_(&back.taken_mark[lane]),
         shared_(shared),
         own_(own),
         way_(ring.slot_count() < 4 ? 1 : ring.slot_count() / 2),
@@ -36,6 +37,7 @@ class Source {
         incarnation_(other.incarnation_),
         back_(other.back_),
         hint_(other.hint_),
+        mark_(other.mark_),
         shared_(other.shared_),
         own_(other.own_),
         way_(other.way_),
@@ -104,6 +106,8 @@ class Source {
   }
   void move_head(uint64_t head) noexcept {
     head_.store(head, std::memory_order_relaxed);  // Relaxed: ours.
+    // Relaxed: for the supervisor, who only looks; where publishers evict, the slots say it.
+    if (!shared_) mark_->store(static_cast<uint16_t>(head), std::memory_order_relaxed);
     look_at(head);
   }
   Look next_shared(uint64_t& position, ring::SlotView& slot, uint32_t agent_id) noexcept;
@@ -129,6 +133,7 @@ class Source {
   uint64_t incarnation_;
   layout::RingBack* back_;
   std::atomic<uint64_t>* hint_;
+  std::atomic<uint16_t>* mark_;
   bool shared_;
   bool own_;
   uint64_t way_;     // How far the oldest message in hand may lie behind the head.

@@ -90,6 +90,11 @@ inline Release release_seen(const ChunkMap& map, layout::ChunkHeader& header, la
   return release(map, reference, bit);
 }
 
+inline Release release_seen(const ChunkMap& map, layout::Reference reference, uint64_t generation, uint32_t bit) noexcept {
+  layout::ChunkHeader* header = map.find(layout::reference_chunk(reference));
+  return header == nullptr ? Release::Gone : release_seen(map, *header, reference, generation, bit);
+}
+
 // Finishes a chunk that was left {g, closing} by a dead releaser.
 void finish_closing(const ChunkMap& map, layout::ChunkHeader& header, layout::ChunkId chunk,
                     uint64_t generation) noexcept;
@@ -110,7 +115,7 @@ inline layout::ReceiverNames& receiver_names(layout::ChunkHeader& header) noexce
 
 // Links of one message: further segments, receiver lists, branches.
 inline constexpr uint32_t kLinksMax = 512;
-// How deep branches may nest: 61 x 61 x 61 deliveries.
+// How deep branches may nest: 53 x 53 x 53 deliveries.
 inline constexpr int kBranchDepthMax = 3;
 
 }  // namespace ripstop::memory

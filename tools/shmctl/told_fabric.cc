@@ -92,6 +92,8 @@ const Telling<FabricView>& fabric_telling() {
       {{"letters_beyond_share", "", Kind::Count, Show::JsonOnly,
         "released instead: too many chunks of their class were kept"},
        [](const F& f) { return f.letters_beyond_share; }},
+      {{"messages_revoked", "", Kind::Count, Show::JsonOnly, "went on without their agent: soft_lease_ms"},
+       [](const F& f) { return f.messages_revoked; }},
       {{"letters_dropped", "", Kind::Count, Show::JsonOnly, "dropped by hand"},
        [](const F& f) { return f.letters_dropped; }},
   };
@@ -106,7 +108,7 @@ const Telling<LetterView>& letter_telling() {
       {{"state", "STATE", Kind::Text, Show::Table, "dead, or waiting for a successor"},
        [](const L& l) { return l.waits ? "waiting" : "dead"; }},
       {{"reason", "WHY", Kind::Text, Show::Table,
-        "died, detached (its agent); no_room, closed (recovery could not deliver it)"},
+        "died, detached (its agent); no_room, closed (recovery could not deliver it); overdue (in hand too long)"},
        [](const L& l) { return l.reason; }},
       {{"agent", "FOR", Kind::Text, Show::Table, "the agent it was for, empty when not known"},
        [](const L& l) { return l.agent; }},
@@ -228,6 +230,8 @@ const Telling<ClassOnNode>& segment_telling() {
        [](const C& c) { return c.node.bound; }},
       {{"poisoned", "POISONED", Kind::Flag, Show::Wide, "a page of it was lost"},
        [](const C& c) { return c.node.poisoned; }},
+      {{"lost_pages", "LOST", Kind::Count, Show::Wide, "pages of it that were lost, as far as they were met"},
+       [](const C& c) { return c.node.lost_pages; }},
       {{"agent_count", "AGENTS", Kind::Count, Show::Wide, "agents whose inbox lies there"},
        [](const C& c) { return c.node.agent_count; }},
   };

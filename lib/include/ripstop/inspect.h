@@ -31,6 +31,9 @@ struct InspectOptions {
   std::string fabric = "default";          // $RIPSTOP_FABRIC overrides an unchanged default.
   std::string socket;                      // The supervisor's; empty: where that fabric's lies.
   std::chrono::milliseconds timeout{500};  // For the supervisor, then for the keeper.
+  // A page of the memory that is gone reads as zeros instead of ending this process by SIGBUS. Sets the
+  // process's handler of that signal: for programs that are there to look.
+  bool survive_lost_pages = false;
 };
 
 // A process as the kernel shows it, without its cooperation.
@@ -84,6 +87,7 @@ struct FabricView {
   uint64_t letters_without_place = 0;  // A newer one needed the place, or there was none.
   uint64_t letters_beyond_share = 0;   // Too many chunks of their class would have been kept.
   uint64_t letters_dropped = 0;        // By hand.
+  uint64_t messages_revoked = 0;       // Went on without their agent, which had them in hand for too long.
 };
 
 // One size class on one node.
@@ -106,7 +110,8 @@ struct NodeView {
   std::string pages_asked;  // small, transparent, huge.
   std::string pages_got;
   bool bound = false;
-  bool poisoned = false;
+  bool poisoned = false;    // It lost a page: the supervisor met a hole, or this look did.
+  uint32_t lost_pages = 0;  // As far as they were met.
   uint32_t agent_count = 0;
   std::vector<ClassView> classes;
   uint32_t corrupt = 0;
@@ -171,7 +176,8 @@ enum class Health : uint8_t {
   Lagging = 3,  // It takes, but what waits is old or the lane fills.
   Stuck = 4,    // Messages wait, it takes none, and it does not compute.
   Stopped = 5,  // SIGSTOP or a debugger.
-  Dead = 6,
+  Zombie = 6,   // It has ended, and its parent has not waited for it. Settled as the dead are.
+  Dead = 7,
 };
 std::string_view to_string(Health health) noexcept;
 
@@ -313,7 +319,7 @@ struct ChunkView {
 struct LetterView {
   uint64_t serial = 0;  // Its number.
   bool waits = false;   // For a successor of its agent; false: it is a dead letter.
-  std::string reason;   // died, detached, no_room, closed.
+  std::string reason;   // died, detached, no_room, closed, overdue.
   std::string agent;    // Whom it was for, "" when that is not known any more.
   uint32_t topic_id = 0;
   std::string topic;
