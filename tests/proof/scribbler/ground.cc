@@ -75,7 +75,7 @@ void Ground::make_fan_out() {
   std::memcpy(memory::payload(*root->header), &payload, sizeof payload);
   SendOptions options;
   options.timeout = std::chrono::nanoseconds(0);
-  RIPSTOP_CHECK(sender.publisher->send(*root, sizeof payload, sender.further, options).outcome == SendOutcome::Delivered);
+  RIPSTOP_CHECK(sender.publisher->send(*root, sizeof payload, sender.further, options, ContentType::Bytes).outcome == SendOutcome::Delivered);
   (void)world.send(other(world));
   RIPSTOP_CHECK(sender.take_loan());
   ring::Sleeper(world.members()[4].core->block().front.doorbell).arm();
