@@ -205,14 +205,14 @@ std::vector<Case> supervisor_cases() {
     f.expect(scene.talk(5) == 2, "the messages of those who are attached stand still", Fault::Blocked);
     take_over(f, scene);
     const std::string words = scene.victim().ask("open");
-    f.expect(is_error(words, Errc::SupervisorGone), words);
+    f.expect(is_error(words, Errc::FabricGone), words);
     f.expect(scene.talk(5) == 2, "the messages of those who are attached stand still", Fault::Blocked);
     f.expect(try_attach("victim") == "ok", "the new fabric does not know the name as free", Fault::Blocked);
     scene.finish_agents();
     live::expect_whole(f, kChunkCount);
     live::expect_clean_end(f, scene.fabric());
   };
-  add("keeper-then-supervisor-killed", "the fabric starts anew; those of the old one exchange on, and are told so with SupervisorGone", [end_both](Findings& f) { end_both(f, true); });
+  add("keeper-then-supervisor-killed", "the fabric starts anew; those of the old one exchange on, and are told so with FabricGone", [end_both](Findings& f) { end_both(f, true); });
   add("supervisor-then-keeper-killed", "as the other way round", [end_both](Findings& f) { end_both(f, false); });
   add("supervisor-killed-while-it-drains", "the next one finds the memory, and the agents", [](Findings& f) {
     Scene scene(f, {}, {"drain_timeout_ms=4000"});
