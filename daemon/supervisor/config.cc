@@ -15,6 +15,7 @@
 #include <system_error>
 #include <variant>
 
+#include "base/nearest_name.h"
 #include "control/topic_grammar.h"
 #include "layout/chunk_header.h"
 #include "layout/words.h"
@@ -133,24 +134,9 @@ Error value_error(const Source& source, std::string_view key, const Json& value,
           std::move(allowed), "correct the value, or leave the key out for its default"};
 }
 
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
-    }
-  }
-  return row[b.size()];
-}
-
 Error unknown_key(const Source& source, const std::string& name) {
   const Key* nearest = std::min_element(std::begin(kKeys), std::end(kKeys), [&](const Key& a, const Key& b) {
-    return edit_distance(name, a.name) < edit_distance(name, b.name);
+    return base::edit_distance(name, a.name) < base::edit_distance(name, b.name);
   });
   return {Errc::ConfigUnknownKey, 0, source.place_of(name) + ": there is no key \"" + name + "\"",
           "the nearest one is \"" + std::string(nearest->name) + "\"", "ripstopd --print-config     lists all keys"};

@@ -9,7 +9,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "shmctl/nearest_name.h"
+#include "base/nearest_name.h"
 #include "shmctl/units.h"
 #include "shmctl/verb_table.h"
 
@@ -39,7 +39,7 @@ std::string see_help(const Verb* verb) {
 }
 
 Error unknown_verb(const std::string& word) {
-  const std::string near = did_you_mean(nearest_names(word, verb_names()));
+  const std::string near = base::did_you_mean(base::nearest_names(word, verb_names()));
   return {.code = Errc::UnknownVerb,
           .what = "there is no verb '" + word + "'",
           .why = "",
@@ -50,7 +50,7 @@ Error unknown_flag(const Verb& verb, const std::string& word) {
   std::vector<std::string> names;
   for (const Flag& flag : flags_of(verb)) names.push_back(long_name(flag));
   const std::string flag = word.substr(0, word.find('='));
-  const std::string near = did_you_mean(nearest_names(flag, names));
+  const std::string near = base::did_you_mean(base::nearest_names(flag, names));
   return usage_error(std::string(verb.name) + " has no flag " + flag,
                      near.empty() ? see_help(&verb) : near);
 }
@@ -88,7 +88,7 @@ Result<void> check_arguments(const Command& command) {
     for (const std::string& choice : choices) all += (all.empty() ? "" : ", ") + choice;
     Error error = usage_error(
         "'" + word + "' is no " + std::string(argument.name) + " of " + std::string(verb.name),
-        did_you_mean(nearest_names(word, choices)));
+        base::did_you_mean(base::nearest_names(word, choices)));
     error.why = "it is one of " + all;
     return error;
   }

@@ -2,7 +2,8 @@
 
 #include <unistd.h>
 
-#include "shmctl/nearest_name.h"
+#include "base/nearest_name.h"
+
 
 namespace ripstop::shmctl {
 
@@ -12,7 +13,7 @@ Error with_nearest_fabric(Error error, const Command& command) {
   if (error.code != Errc::NoSupervisor || !command.settings.socket.empty()) return error;
   const std::vector<std::string> fabrics = Inspector::fabric_names();
   if (fabrics.empty()) return error;
-  const std::vector<std::string> near = nearest_names(command.settings.fabric, fabrics);
+  const std::vector<std::string> near = base::nearest_names(command.settings.fabric, fabrics);
   std::string others;
   for (const std::string& name : near.empty() ? fabrics : near) {
     if (name == command.settings.fabric) continue;
@@ -48,7 +49,7 @@ Result<Agent> go_in(const Command& command, Wait wait) {
 Error with_nearest(Error error, std::string_view wanted, const std::vector<std::string>& names,
                    std::string_view see) {
   if (error.code != Errc::NotFound || !error.fix.empty()) return error;
-  error.fix = did_you_mean(nearest_names(wanted, names));
+  error.fix = base::did_you_mean(base::nearest_names(wanted, names));
   if (error.fix.empty()) error.fix = see;
   return error;
 }

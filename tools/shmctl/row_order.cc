@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "base/nearest_name.h"
 #include "shmctl/listing.h"
-#include "shmctl/nearest_name.h"
 #include "shmctl/units.h"
 
 namespace ripstop::shmctl {
@@ -40,7 +40,7 @@ Result<const Field*> find_field(const Fields& fields, std::string_view key) {
     all += (all.empty() ? "" : " ") + field.key;
   }
   Error error = usage_error("there is no field '" + std::string(key) + "'",
-                            did_you_mean(nearest_names(key, keys)));
+                            base::did_you_mean(base::nearest_names(key, keys)));
   error.why = "the fields are: " + all;
   return error;
 }

@@ -1,8 +1,8 @@
 #include <cstdio>
 
 #include "base/error_catalog.h"
+#include "base/nearest_name.h"
 #include "shmctl/listing.h"
-#include "shmctl/nearest_name.h"
 #include "shmctl/told.h"
 #include "shmctl/verb_table.h"
 
@@ -47,7 +47,7 @@ Error unknown_code(const std::string& text) {
     names.emplace_back(entry.name);
     names.push_back(error_code_text(entry.code));
   }
-  const std::string near = did_you_mean(nearest_names(text, names));
+  const std::string near = base::did_you_mean(base::nearest_names(text, names));
   return {.code = Errc::NotFound,
           .what = "there is no error code '" + text + "'",
           .why = "",

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "shmctl/nearest_name.h"
+#include "base/nearest_name.h"
 #include "shmctl/prose.h"
 #include "shmctl/units.h"
 #include "shmctl/verb_table.h"
@@ -97,7 +97,7 @@ int run(const Command& command) {
   }
   const Verb* verb = find_verb(command.arguments[0]);
   if (verb == nullptr) {
-    const std::string near = did_you_mean(nearest_names(command.arguments[0], verb_names()));
+    const std::string near = base::did_you_mean(base::nearest_names(command.arguments[0], verb_names()));
     return exit_code({.code = Errc::UnknownVerb,
                       .what = "there is no verb '" + command.arguments[0] + "'",
                       .why = "",

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/nearest_name.h"
 #include "shmctl/door.h"
 #include "shmctl/interrupt.h"
 #include "shmctl/listing.h"
-#include "shmctl/nearest_name.h"
 #include "shmctl/payloads.h"
 #include "shmctl/told.h"
 #include "shmctl/units.h"
@@ -113,7 +113,7 @@ Error nobody(const Command& command, const Tally& tally) {
       if (!other.subscribers.empty() && other.name != topic) heard.push_back(other.name);
     }
   }
-  error.fix = did_you_mean(nearest_names(topic, heard));
+  error.fix = base::did_you_mean(base::nearest_names(topic, heard));
   if (error.fix.empty())
     error.fix = to_type(command, "sub " + topic) + "   or wait: --wait-for-subscriber";
   return error;

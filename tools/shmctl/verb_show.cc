@@ -5,7 +5,6 @@
 
 #include "shmctl/door.h"
 #include "shmctl/listing.h"
-#include "shmctl/nearest_name.h"
 #include "shmctl/told_agent.h"
 #include "shmctl/told_fabric.h"
 #include "shmctl/units.h"

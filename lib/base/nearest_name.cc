@@ -1,11 +1,11 @@
 // Optimal string alignment over three rows: a swap of neighbours is the commonest slip of a hand, so
 // it counts as one.
-#include "shmctl/nearest_name.h"
+#include "base/nearest_name.h"
 
 #include <algorithm>
 #include <cctype>
 
-namespace ripstop::shmctl {
+namespace ripstop::base {
 
 namespace {
 
@@ -76,4 +76,4 @@ std::string did_you_mean(std::span<const std::string> near) {
   return text + "?";
 }
 
-}  // namespace ripstop::shmctl
+}  // namespace ripstop::base

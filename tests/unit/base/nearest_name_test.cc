@@ -1,8 +1,8 @@
-#include "shmctl/nearest_name.h"
+#include "base/nearest_name.h"
 
 #include <gtest/gtest.h>
 
-namespace ripstop::shmctl {
+namespace ripstop::base {
 namespace {
 
 TEST(EditDistance, CountsInsertionsDeletionsExchangesAndSwaps) {
@@ -44,4 +44,4 @@ TEST(NearestNames, SaysItInASentence) {
 }
 
 }  // namespace
-}  // namespace ripstop::shmctl
+}  // namespace ripstop::base

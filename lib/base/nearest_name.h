@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace ripstop::shmctl {
+namespace ripstop::base {
 
 // How many insertions, deletions, exchanges and swaps of neighbours turn `a` into `b`.
 // Letters are compared without case. Costs O(|a| |b|); meant for names, not for texts.
@@ -21,4 +21,4 @@ std::vector<std::string> nearest_names(std::string_view wanted, std::span<const 
 // "did you mean planner or planer2?", or "" when `near` is empty.
 std::string did_you_mean(std::span<const std::string> near);
 
-}  // namespace ripstop::shmctl
+}  // namespace ripstop::base
