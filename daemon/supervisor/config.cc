@@ -33,6 +33,7 @@ struct Lane {
 
 using Field = std::variant<uint64_t Config::*, bool Config::*, std::string Config::*, LogLevel Config::*,
                            Hugepages Config::*, Numa Config::*, OnDeath Config::*, std::vector<uint64_t> Config::*,
+                           std::vector<std::string> Config::*,
                            std::vector<ChunkClass> Config::*, Lane>;
 
 struct Key {
@@ -77,13 +78,17 @@ const Key kKeys[] = {
     {"agents", &Config::agents, "250", "agents", 1, layout::kAgentIdMax, nullptr,
      "Attached at the same time; each takes some 22 KiB."},
     {"topics", &Config::topics, "1024", "topics", 1, kMiB, nullptr, "Names of topics, over the fabric's life."},
-    {"subscriptions", &Config::subscriptions, "4096", "subscriptions", 1, 16 * kMiB, nullptr, "At the same time."},
+    {"strict_topics", &Config::strict_topics, "false", "", 0, 0, nullptr,
+     "Refuse topics that are not declared, with the nearest names. false: a topic exists once it is named."},
+    {"declare_topics", &Config::declare_topics, "[]", "", 0, kTopicBytesMax, nullptr,
+     "Topics that exist from the start, and patterns (agent.*.plan, jobs.**) of what may be named."},
+    {"subscriptions", &Config::subscriptions, "100000", "subscriptions", 1, 16 * kMiB, nullptr, "At the same time."},
     {"rings", &Config::rings, "1024", "rings", 1, kMiB, nullptr,
      "Channels, and subscriptions with a ring of their own."},
     {"ring_arena_bytes", &Config::ring_arena_bytes, R"("4MiB")", "bytes", 64 * kKiB, 64 * kGiB, nullptr,
      "Memory for them, divided among the nodes."},
-    {"route_arena_bytes", &Config::route_arena_bytes, R"("1MiB")", "bytes", 64 * kKiB, kGiB, nullptr,
-     "Memory for routes: who receives which topic."},
+    {"route_arena_bytes", &Config::route_arena_bytes, R"("6MiB")", "bytes", 64 * kKiB, kGiB, nullptr,
+     "Memory for routes: 32 bytes for a subscription, some 300 more for each pattern; change needs room too."},
     {"successor_grace_ms", &Config::successor_grace_ms, "5000", "ms", 0, 3'600'000, nullptr,
      "How long an agent's messages, and its publishers' sequences, wait for another of its name. 0: for none."},
     {"on_death", &Config::on_death, R"("dead_letter")", "", 0, 0, "dead_letter release",
@@ -101,9 +106,9 @@ const Key kKeys[] = {
     {"lanes.low", Lane{3}, "64", "slots", kLaneSlotsMin, kLaneSlotsMax, nullptr, "As above."},
     {"lanes.background", Lane{4}, "32", "slots", kLaneSlotsMin, kLaneSlotsMax, nullptr, "As above."},
     {"classes", &Config::classes,
-     R"([{"payload_bytes": 256, "chunk_count": 12288}, {"payload_bytes": "1KiB", "chunk_count": 6144},
-         {"payload_bytes": "4KiB", "chunk_count": 2048}, {"payload_bytes": "16KiB", "chunk_count": 620},
-         {"payload_bytes": "64KiB", "chunk_count": 140}, {"payload_bytes": "256KiB", "chunk_count": 24},
+     R"([{"payload_bytes": 256, "chunk_count": 12288}, {"payload_bytes": "1KiB", "chunk_count": 5120},
+         {"payload_bytes": "4KiB", "chunk_count": 1536}, {"payload_bytes": "16KiB", "chunk_count": 496},
+         {"payload_bytes": "64KiB", "chunk_count": 112}, {"payload_bytes": "256KiB", "chunk_count": 20},
          {"payload_bytes": "1MiB", "chunk_count": 7}])",
      "", 1, layout::kClassCountMax, nullptr,
      "Sizes of messages: the payload of a chunk, and how many chunks the fabric has of it. Ascending."},
@@ -240,6 +245,17 @@ struct Assign {
     config.*field = std::move(numbers);
     return std::nullopt;
   }
+  Trouble operator()(std::vector<std::string> Config::*field) const {
+    if (!value.is_array()) return R"(allowed is a list of topics and patterns: ["agent.*.plan"])";
+    std::vector<std::string> names;
+    for (const Json& each : value) {
+      if (!each.is_string()) return R"(allowed is a list of topics and patterns: ["agent.*.plan"])";
+      names.push_back(each.get<std::string>());
+      if (auto checked = control::check_pattern(names.back()); !checked) return checked.error().what + ": " + checked.error().why;
+    }
+    config.*field = std::move(names);
+    return std::nullopt;
+  }
   Trouble operator()(Lane lane) const {
     uint64_t slots = 0;
     if (auto trouble = number(slots)) return trouble;
@@ -285,6 +301,7 @@ struct Show {
   Json operator()(Numa Config::*field) const { return choices_of(key)[static_cast<std::size_t>(config.*field)]; }
   Json operator()(OnDeath Config::*field) const { return choices_of(key)[static_cast<std::size_t>(config.*field)]; }
   Json operator()(std::vector<uint64_t> Config::*field) const { return config.*field; }
+  Json operator()(std::vector<std::string> Config::*field) const { return config.*field; }
   Json operator()(Lane lane) const { return config.lanes[lane.index]; }
   Json operator()(std::vector<ChunkClass> Config::*field) const {
     Json list = Json::array();
@@ -324,7 +341,9 @@ Json schema_of(const Key& key) {
   else if (std::holds_alternative<bool Config::*>(key.field)) schema = {{"type", "boolean"}};
   else if (std::holds_alternative<std::string Config::*>(key.field)) schema = {{"type", "string"}, {"maxLength", key.max}};
   else if (std::holds_alternative<std::vector<uint64_t> Config::*>(key.field)) schema = {{"type", "array"}, {"items", number}};
-  else if (std::holds_alternative<std::vector<ChunkClass> Config::*>(key.field)) {
+  else if (std::holds_alternative<std::vector<std::string> Config::*>(key.field)) {
+    schema = {{"type", "array"}, {"items", {{"type", "string"}, {"maxLength", key.max}}}};
+  } else if (std::holds_alternative<std::vector<ChunkClass> Config::*>(key.field)) {
     const Json payload = {{"anyOf", {{{"type", "integer"}, {"minimum", sizeof(layout::ReceiverNames)}}, size}}};
     schema = {{"type", "array"}, {"minItems", key.min}, {"maxItems", key.max},
               {"items", {{"type", "object"}, {"required", {"payload_bytes", "chunk_count"}}, {"additionalProperties", false},

@@ -41,6 +41,8 @@ struct Config {
   std::vector<uint64_t> cpu_affinity;
   uint64_t agents = 0;
   uint64_t topics = 0;
+  bool strict_topics = false;
+  std::vector<std::string> declare_topics;  // Topics and patterns.
   uint64_t subscriptions = 0;
   uint64_t rings = 0;
   uint64_t ring_arena_bytes = 0;

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/name_hash.h"
+#include "control/pattern_view.h"
 #include "control/topic_grammar.h"
 #include "layout/agent_block.h"
 #include "supervisor/channel_memory.h"
@@ -36,16 +37,6 @@ void copy_text(char* field, std::size_t field_bytes, std::string_view text) noex
 
 void add_one(std::atomic<uint64_t>& counter) noexcept {
   counter.fetch_add(1, std::memory_order_relaxed);  // A counter: nothing hangs on it.
-}
-
-// Writes into a block that a slow reader may still be copying; it finds out afterwards.
-void store_words(std::byte* to, const void* from, std::size_t bytes) noexcept {
-  auto* out = reinterpret_cast<uint64_t*>(to);
-  for (std::size_t i = 0; i < bytes / sizeof(uint64_t); ++i) {
-    uint64_t word = 0;
-    std::memcpy(&word, static_cast<const std::byte*>(from) + i * sizeof word, sizeof word);
-    __atomic_store_n(out + i, word, __ATOMIC_RELAXED);  // Relaxed: the topic's word releases them.
-  }
 }
 
 uint32_t unit_count_of(std::size_t receiver_count) noexcept {
@@ -88,13 +79,18 @@ control::Settlement::Estate estate_of(const layout::AgentEntry& entry, const con
   return estate;
 }
 
+Error no_room_for_subscription(std::string why) {
+  return {Errc::SubscriptionsFull, 0, "the fabric has no room for another subscription", std::move(why),
+          "configure more \"subscriptions\" or \"route_arena_bytes\""};
+}
+
 Error out_of_bounds(const char* what) {
   return {Errc::Protocol, 0, std::string(what) + " is out of bounds", "the request was not made by this library", ""};
 }
 
 }  // namespace
 
-Registry::Registry(const SegmentManager& segments, const control::LetterPolicy& letters)
+Registry::Registry(const SegmentManager& segments, const control::LetterPolicy& letters, TopicPolicy topics)
     : segments_(segments),
       super_(segments.superblock()),
       agents_(table<layout::AgentEntry>(super_.agents_offset)),
@@ -103,6 +99,9 @@ Registry::Registry(const SegmentManager& segments, const control::LetterPolicy& 
       subscriptions_(table<layout::SubscriptionEntry>(super_.subscriptions_offset)),
       routes_(table<std::byte>(super_.routes_offset)),
       route_arena_(static_cast<uint32_t>(super_.routes_bytes / layout::kRouteUnitBytes)),
+      topic_policy_(std::move(topics)),
+      patterns_(segments, route_arena_, [this](const auto& subscriptions) { return receivers_of(subscriptions); },
+                [this](std::string_view pattern) { move_epochs(topic_names_.shards_of(pattern)); }),
       rings_(segments),
       letters_(segments.map(), super_, {table<layout::LetterEntry>(super_.letters_offset), super_.letter_capacity}, letters),
       settlement_(segments.map(), &letters_),
@@ -128,18 +127,23 @@ void Registry::take_over() {
       free_subscriptions_.push_back(id);
       continue;
     }
-    topic_subscriptions_[subscription.topic_id].push_back(id);
+    if (layout::is_pattern_id(subscription.topic_id)) {
+      patterns_.restore(subscription.topic_id, id);
+    } else {
+      topic_subscriptions_[subscription.topic_id].push_back(id);
+    }
     agent_subscriptions_[subscription.agent].push_back(id);
   }
-  std::vector<uint32_t> torn;
+  std::vector<uint32_t> torn = patterns_.finish_restore();
   for (uint32_t id = 0; id < view.topic_high(); ++id) {
+    topic_names_.add(view.topic_name(id), topics_[id].hash);
     std::reverse(topic_subscriptions_[id].begin(), topic_subscriptions_[id].end());
     const auto unit = static_cast<uint32_t>(topics_[id].route.load(std::memory_order_relaxed));  // As above.
     std::vector<layout::RouteReceiver> receivers;
     if (unit != 0 && view.copy_route(id, receivers)) {
       route_arena_.claim(unit, reinterpret_cast<const layout::RouteHeader*>(routes_ + unit * layout::kRouteUnitBytes)->unit_count);
     }
-    const auto wanted = receivers_of(id);
+    const auto wanted = receivers_of(topic_subscriptions_[id]);
     const bool same = receivers.size() == wanted.size() &&
                       (wanted.empty() || std::memcmp(receivers.data(), wanted.data(), wanted.size() * sizeof wanted[0]) == 0);
     if (!same) torn.push_back(id);
@@ -147,7 +151,13 @@ void Registry::take_over() {
   // What waited for a subscription that was being made goes before its route.
   letters_.finish();
   hand_over_all();
-  for (const uint32_t id : torn) publish_route(id);
+  for (const uint32_t id : torn) {
+    if (!publish_route(id)) patterns_.mend_later(id);
+    patterns_.close(id);  // Its last subscription may have ended before the kill.
+  }
+  // The kill may have come between a route and its shard of the epoch.
+  move_epochs(~uint64_t{0});
+  declare_topics();
   end_stray_queues();
   for (uint32_t id = 1; id < rings_.high(); ++id) {
     if (rings_.state(id) == kRingSettling) end_queue(id);
@@ -280,7 +290,9 @@ void Registry::settle(uint32_t agent_id, bool died) {
   for (const uint32_t id : agent_subscriptions_[agent_id]) topic_ids.push_back(subscriptions_[id].topic_id);
   std::sort(topic_ids.begin(), topic_ids.end());
   topic_ids.erase(std::unique(topic_ids.begin(), topic_ids.end()), topic_ids.end());
-  for (const uint32_t topic_id : topic_ids) publish_route(topic_id);
+  for (const uint32_t topic_id : topic_ids) {
+    if (!publish_route(topic_id)) patterns_.mend_later(topic_id);
+  }
 
   const std::vector<uint32_t> queues = queues_of(agent_id, incarnation);
   count(settlement_.settle(agent_id, incarnation, queues, estate_of(entry, letters_.policy())));
@@ -294,6 +306,7 @@ void Registry::settle(uint32_t agent_id, bool died) {
     if (sends) leave_channel(id, control::ChannelEnd::Sender);
   }
   for (const uint32_t id : std::vector<uint32_t>(agent_subscriptions_[agent_id])) free_subscription(id);
+  for (const uint32_t topic_id : topic_ids) patterns_.close(topic_id);
   entry.word.store(layout::make_agent_word(incarnation, AgentState::Free), std::memory_order_release);  // R(directory)
   hand_over_all();  // What it still had to push to one whose successor is there already.
 }
@@ -323,6 +336,7 @@ void Registry::count(const control::Settled& settled) noexcept {
 Result<uint32_t> Registry::topic(std::string_view name) {
   if (auto checked = control::check_topic(name); !checked) return checked.error();
   if (const auto found = segments_.view().find_topic(name)) return *found;
+  if (auto known = topic_policy_.check(name, topic_names_); !known) return known.error();
   const uint32_t id = super_.topic_high.load(std::memory_order_relaxed);  // Relaxed: only we write it.
   if (id >= super_.topic_capacity) {
     return Error{Errc::TopicsFull, 0, "the fabric has no room for another topic",
@@ -336,7 +350,41 @@ Result<uint32_t> Registry::topic(std::string_view name) {
   // R(directory): count, state and bucket each make the same bytes visible to their readers.
   super_.topic_high.store(id + 1, std::memory_order_release);
   list_topic(id);
+  topic_names_.add(segments_.view().topic_name(id), entry.hash);
   return id;
+}
+
+void Registry::declare_topics() {
+  for (const std::string& name : topic_policy_.declared()) {
+    if (control::is_pattern(name)) continue;
+    if (auto made = topic(name); !made) return log_error(LogLevel::Warning, "not all declared topics exist", made.error());
+  }
+}
+
+Result<uint32_t> Registry::topic_or_pattern(std::string_view text) {
+  if (!control::is_pattern(text)) return topic(text);
+  if (auto checked = control::check_pattern(text); !checked) return checked.error();
+  const std::string pattern = control::canonical_pattern(text);
+  if (const auto id = patterns_.open(pattern)) return *id;
+  if (wait_for_reuse()) {
+    if (const auto id = patterns_.open(pattern)) return *id;
+  }
+  return no_room_for_subscription("the memory for routes is used up");
+}
+
+std::vector<uint32_t>& Registry::subscriptions_to(uint32_t topic_id) {
+  return layout::is_pattern_id(topic_id) ? patterns_.subscriptions(topic_id) : topic_subscriptions_[topic_id];
+}
+
+void Registry::move_epochs(uint64_t shards) noexcept {
+  for (uint32_t shard = 0; shard < layout::kEpochShards; ++shard) {
+    // R(route): whoever sees the epoch move finds the new route.
+    if (((shards >> shard) & 1) != 0) super_.route_epoch[shard].fetch_add(1, std::memory_order_release);
+  }
+}
+
+bool Registry::overlap(uint32_t topic_id, uint32_t other_id) noexcept {
+  return topic_id == other_id || layout::is_pattern_id(topic_id) || layout::is_pattern_id(other_id);
 }
 
 void Registry::list_topic(uint32_t topic_id) noexcept {
@@ -347,10 +395,10 @@ void Registry::list_topic(uint32_t topic_id) noexcept {
   bucket.store(topic_id + 1, std::memory_order_release);  // R(directory)
 }
 
-std::vector<layout::RouteReceiver> Registry::receivers_of(uint32_t topic_id) const {
+std::vector<layout::RouteReceiver> Registry::receivers_of(const std::vector<uint32_t>& subscriptions) const {
   std::vector<layout::RouteReceiver> receivers;
   std::unordered_set<uint32_t> inboxes;
-  for (const uint32_t id : topic_subscriptions_[topic_id]) {
+  for (const uint32_t id : subscriptions) {
     const layout::SubscriptionEntry& subscription = subscriptions_[id];
     const uint32_t agent_id = subscription.agent;
     if (agent_state(agent_id) != AgentState::Live || agent_incarnation(agent_id) != subscription.agent_incarnation) continue;
@@ -370,34 +418,40 @@ std::vector<layout::RouteReceiver> Registry::receivers_of(uint32_t topic_id) con
 }
 
 bool Registry::publish_route(uint32_t topic_id) {
+  const auto published = [&] { return layout::is_pattern_id(topic_id) ? patterns_.publish(topic_id) : publish_topic_route(topic_id); };
+  return published() || (wait_for_reuse() && published());
+}
+
+// Routes change faster than their blocks may be reused: this is where that is slowed down.
+bool Registry::wait_for_reuse() const noexcept {
+  if (route_arena_.next_reuse_ns() == 0) return false;
+  const timespec until{0, 100'000'000};
+  nanosleep(&until, nullptr);
+  return true;
+}
+
+bool Registry::publish_topic_route(uint32_t topic_id) {
   layout::TopicEntry& topic = topics_[topic_id];
   const uint64_t old = topic.route.load(std::memory_order_relaxed);  // Relaxed: only we write it.
   const uint64_t version = (old >> 32) + 1;
-  const auto receivers = receivers_of(topic_id);
+  const auto receivers = receivers_of(topic_subscriptions_[topic_id]);
   uint64_t unit = 0;
   if (!receivers.empty()) {
     const uint32_t unit_count = unit_count_of(receivers.size());
-    auto place = route_arena_.allocate(unit_count, base::monotonic_ns());
-    if (!place && route_arena_.next_reuse_ns() != 0) {
-      // Routes change faster than their blocks may be reused: this is where that is slowed down.
-      const timespec until{0, 100'000'000};
-      nanosleep(&until, nullptr);
-      place = route_arena_.allocate(unit_count, base::monotonic_ns());
-    }
+    const auto place = route_arena_.allocate(unit_count, base::monotonic_ns());
     if (!place) {
       // Publishers look at their receivers again all the same: one of them may be dead.
-      super_.route_epoch[control::ControlView::shard_of(topic.hash)].fetch_add(1, std::memory_order_release);  // R(route)
+      move_epochs(uint64_t{1} << control::ControlView::shard_of(topic.hash));
       return false;
     }
     unit = *place;
     std::byte* block = routes_ + unit * layout::kRouteUnitBytes;
     const layout::RouteHeader header{version & 0xffffffffu, topic_id, static_cast<uint32_t>(receivers.size()), unit_count, 0, {}};
-    store_words(block, &header, sizeof header);
-    store_words(block + sizeof header, receivers.data(), receivers.size() * sizeof receivers[0]);
+    PatternTrie::store_words(block, &header, sizeof header);
+    PatternTrie::store_words(block + sizeof header, receivers.data(), receivers.size() * sizeof receivers[0]);
   }
   topic.route.store(version << 32 | unit, std::memory_order_release);  // R(route)
-  // R(route): whoever sees the epoch move finds the new route.
-  super_.route_epoch[control::ControlView::shard_of(topic.hash)].fetch_add(1, std::memory_order_release);
+  move_epochs(uint64_t{1} << control::ControlView::shard_of(topic.hash));
   if (const auto old_unit = static_cast<uint32_t>(old); old_unit != 0) {
     const auto* retired = reinterpret_cast<const layout::RouteHeader*>(routes_ + old_unit * layout::kRouteUnitBytes);
     route_arena_.retire(old_unit, retired->unit_count, base::monotonic_ns());
@@ -410,25 +464,26 @@ Result<control::SubscribeReply> Registry::subscribe(uint32_t agent_id, const con
   if (request.row >= layout::kSubscriptionRows) return out_of_bounds("row");
   const uint32_t wanted_slots = request.slot_count == 0 ? super_.lane_slots[2] : request.slot_count;
   if (wanted_slots > kRingSlotsMax) return out_of_bounds("slot_count");
-  auto topic_id = topic(request.topic);
-  if (!topic_id) return topic_id.error();
   for (const uint32_t id : agent_subscriptions_[agent_id]) {
     // Made before, and the answer was lost. A kill may have come before the route: taking over mended it.
     if (request.ticket == 0 || subscriptions_[id].ticket != request.ticket) continue;
     return control::SubscribeReply{id, subscriptions_[id].topic_id, subscriptions_[id].ring_id};
   }
-  const auto full = [&](std::string why) {
-    return Error{Errc::SubscriptionsFull, 0, "the fabric has no room for another subscription", std::move(why),
-                 "configure more \"subscriptions\" or \"route_arena_bytes\""};
-  };
-  if (free_subscriptions_.empty()) return full("all " + std::to_string(super_.subscription_capacity - 1) + " are taken");
+  if (free_subscriptions_.empty()) {
+    return no_room_for_subscription("all " + std::to_string(super_.subscription_capacity - 1) + " are taken");
+  }
+  auto topic_id = topic_or_pattern(request.topic);
+  if (!topic_id) return topic_id.error();
 
   const uint64_t incarnation = agent_incarnation(agent_id);
   uint32_t ring_id = 0;
   if (request.own_ring || request.overflow != 0) {
     const uint32_t slot_count = std::bit_ceil(std::max(wanted_slots, kRingSlotsMin));
     auto ring = rings_.reserve({layout::RingKind::Queue, agents_[agent_id].node_index, slot_count, sizeof(layout::Slot)});
-    if (!ring) return ring.error();
+    if (!ring) {
+      patterns_.close(*topic_id);
+      return ring.error();
+    }
     ring_id = *ring;
     layout::RingEntry& entry = rings_.entry(ring_id);
     entry.overflow = request.overflow;
@@ -444,12 +499,12 @@ Result<control::SubscribeReply> Registry::subscribe(uint32_t agent_id, const con
   const uint32_t id = free_subscriptions_.back();
   free_subscriptions_.pop_back();
   layout::SubscriptionEntry& entry = subscriptions_[id];
-  entry.agent = agent_id;
+  entry.agent = static_cast<uint16_t>(agent_id);
   entry.topic_id = *topic_id;
   entry.agent_incarnation = incarnation;
   entry.ring_id = ring_id;
   entry.overflow = request.overflow;
-  entry.row = request.row;
+  entry.row = static_cast<uint8_t>(request.row);
   entry.ticket = request.ticket;
   entry.since_ns = base::monotonic_ns();
   // First, as in attach(). Relaxed: only we write it.
@@ -457,13 +512,14 @@ Result<control::SubscribeReply> Registry::subscribe(uint32_t agent_id, const con
     super_.subscription_high.store(id + 1, std::memory_order_release);  // R(directory)
   }
   entry.word.store(++subscription_serial_ << 2 | kSubscriptionInUse, std::memory_order_release);  // R(directory)
-  topic_subscriptions_[*topic_id].push_back(id);
+  subscriptions_to(*topic_id).push_back(id);
   agent_subscriptions_[agent_id].push_back(id);
   hand_over(id);  // Before the route: what is published from then on lies behind.
   if (!publish_route(*topic_id)) {
     free_subscription(id);
+    patterns_.close(*topic_id);
     if (ring_id != 0) end_queue(ring_id);
-    return full("the memory for routes is used up");
+    return no_room_for_subscription("the memory for routes is used up");
   }
   return control::SubscribeReply{id, *topic_id, ring_id};
 }
@@ -477,14 +533,18 @@ Result<void> Registry::unsubscribe(uint32_t agent_id, uint32_t subscription_id) 
   const uint32_t topic_id = subscriptions_[subscription_id].topic_id;
   const uint32_t ring_id = subscriptions_[subscription_id].ring_id;
   free_subscription(subscription_id);
-  if (!publish_route(topic_id)) log(LogLevel::Warning, "no room for a shorter route: its old one stays");
+  if (!publish_route(topic_id)) {
+    log(LogLevel::Warning, "no room for a shorter route: its old one stays");
+    patterns_.mend_later(topic_id);
+  }
+  patterns_.close(topic_id);
   if (ring_id != 0) end_queue(ring_id);
   return {};
 }
 
 void Registry::free_subscription(uint32_t subscription_id) noexcept {
   layout::SubscriptionEntry& entry = subscriptions_[subscription_id];
-  std::erase(topic_subscriptions_[entry.topic_id], subscription_id);
+  std::erase(subscriptions_to(entry.topic_id), subscription_id);
   std::erase(agent_subscriptions_[entry.agent], subscription_id);
   // Relaxed: only we write it.
   const uint64_t word = entry.word.load(std::memory_order_relaxed);
@@ -541,7 +601,8 @@ uint8_t Registry::place_of(uint32_t ring_id) const noexcept {
 uint8_t Registry::next_place(uint32_t agent_id, uint32_t topic_id) const noexcept {
   const auto is_taken = [&](uint8_t place) {
     return std::any_of(agent_subscriptions_[agent_id].begin(), agent_subscriptions_[agent_id].end(), [&](uint32_t id) {
-      return subscriptions_[id].topic_id == topic_id && subscriptions_[id].ring_id != 0 && place_of(subscriptions_[id].ring_id) == place;
+      return overlap(subscriptions_[id].topic_id, topic_id) && subscriptions_[id].ring_id != 0 &&
+             place_of(subscriptions_[id].ring_id) == place;
     });
   };
   uint8_t place = layout::kLetterInbox + 1;
@@ -555,13 +616,26 @@ control::DeadLetters::Destination Registry::destination_of(const layout::RouteRe
           control::ControlView::text_of(entry.name, sizeof entry.name), place_of(receiver.ring_id)};
 }
 
+bool Registry::is_subscribed(const layout::RouteReceiver& receiver) const noexcept {
+  const layout::SubscriptionEntry& subscription = subscriptions_[receiver.subscription];
+  // Relaxed: only we write it.
+  return (subscription.word.load(std::memory_order_relaxed) & 3) == kSubscriptionInUse && subscription.agent == receiver.agent &&
+         subscription.ring_id == receiver.ring_id && agent_state(receiver.agent) == AgentState::Live &&
+         agent_incarnation(receiver.agent) == subscription.agent_incarnation;
+}
+
 void Registry::hand_over(uint32_t subscription_id) {
   const layout::SubscriptionEntry& subscription = subscriptions_[subscription_id];
   layout::RouteReceiver receiver{};
   receiver.agent = subscription.agent;
   receiver.ring_id = subscription.ring_id;
   receiver.incarnation = subscription.ring_id == 0 ? subscription.agent_incarnation : rings_.incarnation(subscription.ring_id);
-  letters_.hand_over(subscription.topic_id, destination_of(receiver));
+  const control::DeadLetters::Destination to = destination_of(receiver);
+  if (!layout::is_pattern_id(subscription.topic_id)) return letters_.hand_over(subscription.topic_id, to);
+  const std::string& pattern = patterns_.text(subscription.topic_id);
+  for (const uint32_t topic_id : letters_.awaited_topics(to.name)) {
+    if (control::pattern_matches(pattern, segments_.view().topic_name(topic_id))) letters_.hand_over(topic_id, to);
+  }
 }
 
 void Registry::hand_over_all() {
@@ -575,8 +649,12 @@ void Registry::hand_over_all() {
 uint32_t Registry::replay_letters(uint64_t serial) {
   return letters_.replay(serial, [this](uint32_t topic_id) {
     std::vector<control::DeadLetters::Destination> receivers;
-    if (topic_id >= topic_subscriptions_.size()) return receivers;
-    for (const layout::RouteReceiver& receiver : receivers_of(topic_id)) receivers.push_back(destination_of(receiver));
+    std::vector<layout::RouteReceiver> route;
+    if (!control::find_receivers(segments_.view(), topic_id, route)) return receivers;
+    for (const layout::RouteReceiver& receiver : route) {
+      // A route that could not be shortened names some that have ended.
+      if (is_subscribed(receiver)) receivers.push_back(destination_of(receiver));
+    }
     return receivers;
   });
 }

@@ -15,9 +15,12 @@
 #include "control/settlement.h"
 #include "control/wire.h"
 #include "ripstop/result.h"
+#include "supervisor/pattern_book.h"
 #include "supervisor/ring_directory.h"
 #include "supervisor/route_arena.h"
 #include "supervisor/segment_manager.h"
+#include "supervisor/topic_names.h"
+#include "supervisor/topic_policy.h"
 
 namespace ripstop::supervisor {
 
@@ -41,7 +44,8 @@ struct AgentPlace {
 class Registry {
  public:
   // Lifetime: `segments` outlives it. `letters`: what becomes of messages of the dead; as it is, released.
-  explicit Registry(const SegmentManager& segments, const control::LetterPolicy& letters = {});
+  // `topics`: which names there may be; as it is, all.
+  explicit Registry(const SegmentManager& segments, const control::LetterPolicy& letters = {}, TopicPolicy topics = {});
   Registry(const Registry&) = delete;
   Registry& operator=(const Registry&) = delete;
 
@@ -61,10 +65,10 @@ class Registry {
   std::vector<uint32_t> agents() const;
 
   // --- topics and subscriptions -------------------------------------------------------------------
-  // Errors: BadTopic, TopicsFull.
+  // Errors: BadTopic, UnknownTopic, TopicsFull.
   Result<uint32_t> topic(std::string_view name);
-  // A request that comes again with its ticket gets the subscription it made.
-  // Errors: BadTopic, TopicsFull, SubscriptionsFull, RingsFull, Protocol (a field is out of bounds).
+  // To a topic or a pattern. A request that comes again with its ticket gets the subscription it made.
+  // Errors: BadTopic, UnknownTopic, TopicsFull, SubscriptionsFull, RingsFull, Protocol (a field is out of bounds).
   Result<control::SubscribeReply> subscribe(uint32_t agent_id, const control::SubscribeRequest& request);
   // Errors: NotFound (not a subscription of this agent).
   Result<void> unsubscribe(uint32_t agent_id, uint32_t subscription_id);
@@ -98,10 +102,23 @@ class Registry {
 
   // Makes a topic's entry one that is found by its name.
   void list_topic(uint32_t topic_id) noexcept;
-  std::vector<layout::RouteReceiver> receivers_of(uint32_t topic_id) const;
+  // Makes the topics that the policy declares, as far as there is room.
+  void declare_topics();
+  // A subscription's topic_id is a topic's or a pattern's; so are these.
+  Result<uint32_t> topic_or_pattern(std::string_view text);
+  std::vector<uint32_t>& subscriptions_to(uint32_t topic_id);
+  std::vector<layout::RouteReceiver> receivers_of(const std::vector<uint32_t>& subscriptions) const;
   // False when the arena has no room: the old route stays, and what it names of the dead is refused by
   // their rings.
   bool publish_route(uint32_t topic_id);
+  bool publish_topic_route(uint32_t topic_id);
+  // Until blocks that were retired can be used again. False: none was.
+  bool wait_for_reuse() const noexcept;
+  void move_epochs(uint64_t shards) noexcept;  // A bit each.
+  // Whether what a route names is there still.
+  bool is_subscribed(const layout::RouteReceiver& receiver) const noexcept;
+  // Whether a message may come to both.
+  static bool overlap(uint32_t topic_id, uint32_t other_id) noexcept;
   void free_subscription(uint32_t subscription_id) noexcept;
   // Closes a queue whose subscription has ended, and frees it.
   void end_queue(uint32_t ring_id);
@@ -129,6 +146,9 @@ class Registry {
   layout::SubscriptionEntry* subscriptions_;
   std::byte* routes_;
   RouteArena route_arena_;
+  TopicPolicy topic_policy_;
+  TopicNames topic_names_;
+  PatternBook patterns_;
   RingDirectory rings_;
   control::DeadLetters letters_;
   control::Settlement settlement_;

@@ -213,7 +213,8 @@ Result<void> run_supervisor(const Config& config, std::span<const topology::Numa
     set_state(super, State::Starting);
 
     Registry registry(memory->segments, {config.on_death == OnDeath::DeadLetter, config.successor_grace_ms * kNsPerMs,
-                                          static_cast<uint32_t>(config.dead_letter_share)});
+                                          static_cast<uint32_t>(config.dead_letter_share)},
+                      TopicPolicy(config.strict_topics, config.declare_topics));
     auto grace = GraceTimer::create(*loop, registry);
     if (!grace) return grace.error();
     Sessions sessions(*loop, memory->segments, registry, *policy, [&] { loop->stop(); }, [&] { (*grace)->set(); });

@@ -86,5 +86,9 @@ std::size_t Agent::payload_bytes_max() const noexcept {
 
 Result<void> check_name(std::string_view name) { return control::check_name(name); }
 Result<void> check_topic(std::string_view topic) { return control::check_topic(topic); }
+Result<void> check_pattern(std::string_view pattern) { return control::check_pattern(pattern); }
+bool pattern_matches(std::string_view pattern, std::string_view topic) {
+  return control::pattern_matches(control::canonical_pattern(pattern), topic);
+}
 
 }  // namespace ripstop

@@ -156,14 +156,14 @@ void AgentCore::close_row(uint32_t row_index) noexcept {
   block_->publishers[row_index].state.store(0, std::memory_order_release);  // R(row)
 }
 
-uint32_t AgentCore::open_subscription_row(uint32_t topic_id) noexcept {
+uint32_t AgentCore::open_subscription_row() noexcept {
   for (uint32_t i = 0; i < layout::kSubscriptionRows; ++i) {
     layout::SubscriptionRow& row = block_->subscriptions[i];
     uint32_t free = 0;
     // A(row)
     if (!row.state.compare_exchange_strong(free, 1, std::memory_order_acquire, std::memory_order_relaxed)) continue;  // Relaxed: taken.
     // Relaxed: ours now; readers take what they find.
-    row.topic_id.store(topic_id, std::memory_order_relaxed);
+    row.topic_id.store(~uint32_t{0}, std::memory_order_relaxed);
     row.message_count.store(0, std::memory_order_relaxed);
     row.byte_count.store(0, std::memory_order_relaxed);
     row.lost_count.store(0, std::memory_order_relaxed);
@@ -175,6 +175,14 @@ uint32_t AgentCore::open_subscription_row(uint32_t topic_id) noexcept {
   return layout::kSubscriptionRows - 1;  // Counts together with the last.
 }
 
+std::optional<uint32_t> AgentCore::try_topic_id(std::string_view topic) noexcept {
+  // Another thread may be waiting for the supervisor.
+  const std::unique_lock lock(control_mutex_, std::try_to_lock);
+  if (!lock) return std::nullopt;
+  const auto named = link_->try_topic_id(topic);
+  return named ? std::optional(*named) : std::nullopt;
+}
+
 Result<std::unique_ptr<PublisherCore>> AgentCore::open_publisher(std::string_view topic, const PublisherOptions& options) {
   if (!usable()) return unusable();
   if (auto name = control::check_topic(topic); !name) return name.error();
@@ -182,8 +190,9 @@ Result<std::unique_ptr<PublisherCore>> AgentCore::open_publisher(std::string_vie
   std::optional<uint32_t> topic_id = view_->find_topic(topic);
   if (!topic_id) {
     auto reply = control_call([&](control::AgentLink& link) { return link.topic_id(topic); });
-    if (!reply) return reply.error();
-    topic_id = *reply;
+    // Without a supervisor the topic stays without a number for now, and nobody can have subscribed to it.
+    if (!reply && reply.error().code != Errc::SupervisorGone) return reply.error();
+    topic_id = reply ? *reply : PublisherCore::kUnnamedTopic;
   }
   const auto row = open_publisher_row(*topic_id);
   if (!row) {
@@ -197,24 +206,23 @@ Result<std::unique_ptr<PublisherCore>> AgentCore::open_publisher(std::string_vie
 
 Result<std::unique_ptr<SubscriberCore>> AgentCore::open_subscriber(std::string_view topic, const SubscriberOptions& options) {
   if (!usable()) return unusable();
-  if (auto name = control::check_topic(topic); !name) return name.error();
+  if (auto name = control::is_pattern(topic) ? control::check_pattern(topic) : control::check_topic(topic); !name) return name.error();
   const bool own_ring = options.own_ring || options.overflow != Overflow::Block;
-  auto topic_id = control_call([&](control::AgentLink& link) { return link.topic_id(topic); });
-  if (!topic_id) return topic_id.error();
-  const uint32_t row_index = open_subscription_row(*topic_id);
+  const uint32_t row_index = open_subscription_row();
   layout::SubscriptionRow& row = block_->subscriptions[row_index];
   const auto give_up = [&](Error error) {
     row.state.store(0, std::memory_order_release);  // R(row)
     return error;
   };
   control::SubscribeRequest request;
-  request.topic = topic;
+  request.topic = control::canonical_pattern(topic);
   request.overflow = static_cast<uint8_t>(options.overflow);
   request.own_ring = own_ring;
   request.slot_count = options.slot_count;  // The supervisor rounds up and bounds it.
   request.row = row_index;
   auto reply = control_call([&](control::AgentLink& link) { return link.subscribe(request); });
   if (!reply) return give_up(reply.error());
+  row.topic_id.store(reply->topic_id, std::memory_order_relaxed);  // Relaxed: for onlookers.
   Source* ring = nullptr;
   if (own_ring) {
     ring = inbox_->add_ring(reply->ring_id, options.overflow == Overflow::DropOldest);
@@ -223,8 +231,8 @@ Result<std::unique_ptr<SubscriberCore>> AgentCore::open_subscriber(std::string_v
     }
     row.ring_id.store(reply->ring_id, std::memory_order_relaxed);  // Relaxed: for onlookers.
   }
-  return std::make_unique<SubscriberCore>(shared_from_this(), std::string(topic), reply->topic_id, reply->subscription_id,
-                                          ring, row);
+  return std::make_unique<SubscriberCore>(shared_from_this(), std::move(request.topic), reply->topic_id,
+                                          reply->subscription_id, ring, row);
 }
 
 Result<std::unique_ptr<ChannelCore>> AgentCore::open_channel(std::string_view name, const ChannelOptions& options, bool sender) {

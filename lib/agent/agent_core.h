@@ -69,6 +69,9 @@ class AgentCore : public std::enable_shared_from_this<AgentCore> {
     if ((word & layout::kWatchStopped) != 0) [[unlikely]] write_bell(word);
   }
 
+  // The number of a topic, as far as the supervisor says it at once; nothing: it is away, or refuses.
+  std::optional<uint32_t> try_topic_id(std::string_view topic) noexcept;
+
   uint64_t now_ns() const noexcept { return base::scaled_now_ns(clock_); }
   const AgentOptions& options() const noexcept { return options_; }
   uint32_t id() const noexcept { return link_->attachment().agent_id; }
@@ -89,7 +92,7 @@ class AgentCore : public std::enable_shared_from_this<AgentCore> {
   void write_bell(uint32_t watch_word) noexcept;
   // An open row of the block for a publisher, or none when all are in use.
   std::optional<uint32_t> open_publisher_row(uint32_t topic_id) noexcept;
-  uint32_t open_subscription_row(uint32_t topic_id) noexcept;
+  uint32_t open_subscription_row() noexcept;
 
   AgentOptions options_;
   uint32_t fork_mark_ = 0;

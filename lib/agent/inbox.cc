@@ -23,14 +23,17 @@ using memory::header_of;
 
 Inbox::Inbox(AgentCore& agent, const control::FabricMap& map, layout::AgentBlock& block, uint64_t incarnation,
              Wait wait, const base::TscScale& clock)
-    : agent_(agent), map_(map), block_(block), clock_(clock), waiting_(wait), sleeper_(block.front.doorbell), direct_(map.chunks(), block) {
+    : agent_(agent), map_(map), block_(block), clock_(clock), waiting_(wait), sleeper_(block.front.doorbell), direct_(map.chunks(), block), patterns_(agent.view()) {
   lanes_.reserve(layout::kLaneCount);
   for (std::size_t lane = 0; lane < layout::kLaneCount; ++lane) {
     lanes_.emplace_back(map.lane(block, lane), incarnation, block.back, lane, false, false);
   }
 }
 
-void Inbox::add(SubscriberCore& subscriber) { subscribers_.push_back(&subscriber); }
+void Inbox::add(SubscriberCore& subscriber) {
+  subscribers_.push_back(&subscriber);
+  if (subscriber.ring == nullptr && layout::is_pattern_id(subscriber.topic_id)) patterns_.add(subscriber);
+}
 
 void Inbox::withdraw(SubscriberCore& subscriber) noexcept {
   pending_count_ -= subscriber.pending.size();
@@ -47,7 +50,9 @@ void Inbox::withdraw(SubscriberCore& subscriber) noexcept {
 
 void Inbox::remove(SubscriberCore& subscriber) {
   std::erase(subscribers_, &subscriber);
-  if (subscriber.ring != nullptr) remove_ring(*subscriber.ring);
+  if (subscriber.ring != nullptr) return remove_ring(*subscriber.ring);
+  if (layout::is_pattern_id(subscriber.topic_id)) return patterns_.remove(subscriber);
+  patterns_.get_back(subscriber.topic);
 }
 
 Source* Inbox::add_ring(uint32_t ring_id, bool shared) {
@@ -83,14 +88,14 @@ bool Inbox::has_mail() const noexcept {
   return direct_.has_mail() || std::any_of(rings_.begin(), rings_.end(), [](const auto& ring) { return ring->has_mail(); });
 }
 
-SubscriberCore* Inbox::subscriber_of(uint32_t topic_id, const Source* source) const noexcept {
+SubscriberCore* Inbox::subscriber_of(uint32_t topic_id, const Source* source) noexcept {
   for (SubscriberCore* subscriber : subscribers_) {
     const bool theirs = source != nullptr && source->own()
                             ? subscriber->ring == source
                             : subscriber->ring == nullptr && subscriber->topic_id == topic_id;
     if (theirs) return subscriber;
   }
-  return nullptr;
+  return source != nullptr && source->own() ? nullptr : patterns_.find(topic_id);
 }
 
 // Reading the clock is a good part of what a take costs, so a fast stream is sampled: back to back every

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/direct_inbox.h"
+#include "agent/pattern_owners.h"
 #include "agent/source.h"
 #include "agent/waiting.h"
 #include "base/clock.h"
@@ -106,7 +107,7 @@ class Inbox {
   void count_corrupt(uint32_t offender) noexcept;
   bool make_way(Source& source) noexcept;
   void remove_ring(Source& source);
-  SubscriberCore* subscriber_of(uint32_t topic_id, const Source* source) const noexcept;
+  SubscriberCore* subscriber_of(uint32_t topic_id, const Source* source) noexcept;
   InHand& new_in_hand();
   TakeOutcome sleep(SubscriberCore* only, uint64_t timeout_ns, Delivered& delivered);
   void count_take(SubscriberCore& subscriber, const layout::ChunkHeader& header) noexcept;
@@ -137,6 +138,7 @@ class Inbox {
   uint32_t unsampled_count_ = 0;   // Takes since.
   uint32_t busy_run_ = 0;    // Takes in a row that found something: more is likely to be there.
   std::vector<SubscriberCore*> subscribers_;
+  PatternOwners patterns_;
   std::size_t pending_count_ = 0;  // Over all subscribers.
   std::vector<std::unique_ptr<InHand>> in_hand_pool_;
   std::vector<InHand*> in_hand_free_;

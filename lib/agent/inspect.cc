@@ -11,6 +11,7 @@
 #include "agent/process_look.h"
 #include "control/client.h"
 #include "control/endpoint.h"
+#include "control/topic_grammar.h"
 #include "layout/layout_hash.h"
 #include "memory/segment.h"
 
@@ -111,6 +112,9 @@ std::vector<AgentView> Inspector::agents() const {
 std::vector<TopicView> Inspector::topics() const {
   return detail::view_topics(*core_);
 }
+std::vector<TopicView> Inspector::patterns() const {
+  return detail::view_patterns(*core_);
+}
 std::vector<RingView> Inspector::rings() const {
   return detail::view_rings(*core_);
 }
@@ -128,9 +132,12 @@ Result<AgentView> Inspector::agent(std::string_view name) const {
 }
 
 Result<TopicView> Inspector::topic(std::string_view name) const {
-  const std::vector<TopicView> all = topics();
+  const bool is_pattern = control::is_pattern(name);
+  const std::string pattern = control::canonical_pattern(name);
+  if (is_pattern) name = pattern;
+  const std::vector<TopicView> all = is_pattern ? patterns() : topics();
   const TopicView* found = find_named(all, name);
-  if (found == nullptr) return detail::not_found("topic", name);
+  if (found == nullptr) return detail::not_found(is_pattern ? "subscription to" : "topic", name);
   return *found;
 }
 

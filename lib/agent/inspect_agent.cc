@@ -142,7 +142,7 @@ std::vector<PublisherView> view_publishers(const InspectCore& core, const AgentF
 SubscriptionView view_subscription(const InspectCore& core, const SubscriptionFacts& facts) {
   SubscriptionView view;
   view.topic_id = facts.topic_id;
-  view.topic = core.topic_label(facts.topic_id);
+  view.topic = core.topic_label(facts);
   view.agent = core.agent_label(facts.agent);
   view.agent_id = facts.agent;
   view.ring_id = facts.ring_id;

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <tuple>
 
+#include "control/pattern_view.h"
 #include "memory/holders.h"
 
 namespace ripstop::detail {
@@ -110,7 +111,8 @@ std::optional<SubscriptionFacts> InspectCore::subscription(uint32_t id) const {
              entry->ring_id,
              entry->overflow,
              entry->row,
-             entry->since_ns};
+             entry->since_ns,
+             control::PatternView(*view_).text_of(entry->topic_id)};
     return (word & 3) == 1;
   });
   if (!whole) return std::nullopt;
@@ -170,6 +172,10 @@ std::string InspectCore::agent_label(uint32_t id) const {
 std::string InspectCore::topic_label(uint32_t id) const {
   const std::optional<TopicFacts> facts = topic(id);
   return facts ? facts->name : "#" + std::to_string(id);
+}
+
+std::string InspectCore::topic_label(const SubscriptionFacts& facts) const {
+  return facts.pattern.empty() ? topic_label(facts.topic_id) : facts.pattern;
 }
 
 std::string InspectCore::chunk_label(uint32_t chunk_id) {

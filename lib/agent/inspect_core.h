@@ -57,6 +57,7 @@ struct SubscriptionFacts {
   uint8_t overflow = 0;
   uint32_t row = 0;
   uint64_t since_ns = 0;
+  std::string pattern;  // Empty: it is to a topic.
 };
 
 struct RingFacts {
@@ -139,6 +140,7 @@ class InspectCore {
   // For people: the agent's name, "#17" when it has none, "dropped" for the reserved owner.
   std::string agent_label(uint32_t id) const;
   std::string topic_label(uint32_t id) const;
+  std::string topic_label(const SubscriptionFacts& facts) const;  // Or the pattern.
   static std::string chunk_label(uint32_t chunk_id);
 
   // Counts the phases of a ring's slots, and looks up the ages of the first `ages_count` FULL ones.
@@ -164,6 +166,7 @@ std::vector<NodeView> view_nodes(const InspectCore& core);
 AgentView view_agent(const InspectCore& core, const AgentFacts& facts);
 std::vector<AgentView> view_agents(const InspectCore& core);
 std::vector<TopicView> view_topics(const InspectCore& core);
+std::vector<TopicView> view_patterns(const InspectCore& core);
 std::vector<RingView> view_rings(const InspectCore& core);
 std::vector<LetterView> view_letters(const InspectCore& core);
 Result<RingView> view_ring(const InspectCore& core, std::string_view label);

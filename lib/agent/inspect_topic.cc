@@ -1,8 +1,18 @@
 #include <unordered_map>
 
 #include "agent/inspect_core.h"
+#include "control/topic_grammar.h"
 
 namespace ripstop::detail {
+
+namespace {
+
+void add_subscriber(TopicView& topic, SubscriptionView row) {
+  topic.dropped_count += row.dropped_count;
+  topic.subscribers.push_back(std::move(row));
+}
+
+}  // namespace
 
 std::vector<TopicView> view_topics(const InspectCore& core) {
   std::vector<TopicView> topics;
@@ -37,16 +47,46 @@ std::vector<TopicView> view_topics(const InspectCore& core) {
     }
   }
 
+  const std::vector<TopicView> patterns = view_patterns(core);
   for (uint32_t id = 0; id < core.subscription_count(); ++id) {
     const std::optional<SubscriptionFacts> facts = core.subscription(id);
     if (!facts) continue;
     const auto found = place.find(facts->topic_id);
     if (found == place.end()) continue;
-    SubscriptionView row = view_subscription(core, *facts);
-    topics[found->second].dropped_count += row.dropped_count;
-    topics[found->second].subscribers.push_back(std::move(row));
+    add_subscriber(topics[found->second], view_subscription(core, *facts));
+  }
+  for (TopicView& topic : topics) {
+    for (const TopicView& pattern : patterns) {
+      if (!control::pattern_matches(pattern.name, topic.name)) continue;
+      for (const SubscriptionView& row : pattern.subscribers) add_subscriber(topic, row);
+    }
   }
   return topics;
+}
+
+std::vector<TopicView> view_patterns(const InspectCore& core) {
+  std::vector<TopicView> patterns;
+  std::unordered_map<std::string, std::size_t> place;
+  for (uint32_t id = 0; id < core.subscription_count(); ++id) {
+    const std::optional<SubscriptionFacts> facts = core.subscription(id);
+    if (!facts || facts->pattern.empty()) continue;
+    const auto [found, is_new] = place.emplace(facts->pattern, patterns.size());
+    if (is_new) {
+      TopicView pattern;
+      pattern.id = facts->topic_id;
+      pattern.name = facts->pattern;
+      pattern.is_pattern = true;
+      patterns.push_back(std::move(pattern));
+    }
+    add_subscriber(patterns[found->second], view_subscription(core, *facts));
+  }
+  for (TopicView& pattern : patterns) {
+    for (uint32_t id = 0; id < core.topic_count(); ++id) {
+      const std::optional<TopicFacts> topic = core.topic(id);
+      if (topic && control::pattern_matches(pattern.name, topic->name)) pattern.topics.push_back(topic->name);
+    }
+  }
+  return patterns;
 }
 
 }  // namespace ripstop::detail

@@ -52,6 +52,7 @@ std::string_view to_string(SendOutcome outcome) noexcept {
     case SendOutcome::Forked: return "used after fork";
     case SendOutcome::PoolEmpty: return "pool empty";
     case SendOutcome::Detached: return "detached";
+    case SendOutcome::Unnamed: return "topic not named yet";
   }
   return "unknown";
 }
@@ -85,6 +86,7 @@ std::string_view advice(const Sent& sent) noexcept {
     case SendOutcome::Forked: return "attach an agent in the child";
     case SendOutcome::PoolEmpty: return "see who holds the chunks: shmctl segments";
     case SendOutcome::Detached: return "attach again";
+    case SendOutcome::Unnamed: return "its supervisor, who names it, is away: start it, then send again";
   }
   return "";
 }

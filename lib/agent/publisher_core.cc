@@ -15,6 +15,7 @@
 
 #include "agent/agent_core.h"
 #include "base/counter.h"
+#include "control/pattern_view.h"
 #include "ring/doorbell.h"
 
 namespace ripstop::detail {
@@ -49,8 +50,9 @@ bool PublisherCore::refresh_route() noexcept {
 }
 
 bool PublisherCore::resolve_route(uint64_t epoch) noexcept {
+  if (topic_id_ == kUnnamedTopic && !look_for_name()) return has_nobody();
   std::vector<layout::RouteReceiver> entries;
-  if (!agent_->view().copy_route(topic_id_, entries)) return false;
+  if (!control::find_receivers(agent_->view(), topic_id_, entries)) return false;
   uint32_t corrupt_count = 0;
   std::vector<Receiver> fresh = resolve_receivers(agent_->map(), entries, corrupt_count);
   for (Receiver& receiver : fresh) {
@@ -167,7 +169,9 @@ Sent PublisherCore::send(const memory::Loaned& root, uint32_t payload_bytes, Lin
   const auto lane = std::min<std::size_t>(static_cast<std::size_t>(options.priority), layout::kLaneCount - 1);
   const uint64_t now = agent_->now_ns();
   if (options.deadline_ns != 0 && options.deadline_ns <= now) return give_up(root, links, {}, SendOutcome::Expired, now);
-  if (!refresh_route()) [[unlikely]] return give_up(root, links, {}, SendOutcome::Corrupt, now);
+  if (!refresh_route()) [[unlikely]] {
+    return give_up(root, links, {}, topic_id_ == kUnnamedTopic ? SendOutcome::Unnamed : SendOutcome::Corrupt, now);
+  }
   if (receivers_.empty()) return give_up(root, links, {}, SendOutcome::NoReceiver, now);
   if (direct_.has(root.chunk)) {
     if (direct_.is_open() && lane == direct_.priority() && links.empty()) {

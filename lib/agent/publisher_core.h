@@ -23,6 +23,9 @@ class AgentCore;
 // Thread: one at a time.
 class PublisherCore {
  public:
+  // In place of the number of a topic that the supervisor, who is away, has not named yet.
+  static constexpr uint32_t kUnnamedTopic = ~uint32_t{0};
+
   PublisherCore(std::shared_ptr<AgentCore> agent, std::string topic, uint32_t topic_id, uint64_t topic_hash,
                 uint32_t row_index, PublisherOptions options);
   PublisherCore(const PublisherCore&) = delete;
@@ -60,8 +63,12 @@ class PublisherCore {
   // A loaned chunk as the first of a message, whatever it was before.
   static void prepare_root(layout::ChunkHeader& header) noexcept;
   bool refresh_route() noexcept;
-  // Resolves the route again, and ends the direct lane when the receivers are others now.
+  // Resolves the route again, and ends the direct lane when the receivers are others now. False: it could
+  // not be read, or the topic has receivers and no name.
   bool resolve_route(uint64_t epoch) noexcept;
+  // Of a topic without a name (publisher_naming.cc): whether it has one now; whether no pattern names it.
+  bool look_for_name() noexcept;
+  bool has_nobody() const noexcept;
   // Takes the calling thread's sender: its heap and its intent are nobody else's. False: it is refused one.
   bool has_sender() noexcept;
   ring::Tail look_for_room(Receiver& receiver, std::size_t lane) noexcept;
@@ -120,6 +127,7 @@ class PublisherCore {
   layout::PublisherRow* row_;
   Sender* sender_ = nullptr;
   uint64_t route_epoch_ = ~uint64_t{0};
+  uint64_t name_asked_ns_ = 0;
   std::vector<Receiver> receivers_;
   DirectLane direct_;
   // Messages in a row that a direct lane could have taken, to receivers that were awake.

@@ -174,7 +174,8 @@ constexpr std::array kCatalog = {
                "topics are 1 to 16 tokens of A-Z a-z 0-9 _ - joined by dots, at most 255\n"
                "  bytes: agent.planner.task\n"
                "an empty token (a..b, a trailing dot), or another character\n"
-               "a wildcard where one topic is meant",
+               "a wildcard where one topic is meant: patterns are for subscribers\n"
+               "a wildcard that is no token of its own, or ** before the last token",
                "the error names the place; change the name there"},
     ErrorEntry{Errc::TopicsFull, "TopicsFull", kPressure,
                "The fabric knows as many topics as it was made for",
@@ -184,9 +185,10 @@ constexpr std::array kCatalog = {
                "or configure more: \"topics\""},
     ErrorEntry{Errc::SubscriptionsFull, "SubscriptionsFull", kPressure,
                "The fabric or this agent has as many subscriptions as it may",
-               "an agent counts up to 32 subscriptions; the fabric's table is fixed at start",
-               "end subscriptions that are not used, attach a second agent, or configure\n"
-               "more (\"subscriptions\"); see which there are:\n"
+               "the fabric's tables are fixed at start: \"subscriptions\" entries, and\n"
+               "  \"route_arena_bytes\" for routes, some 300 bytes for each new pattern",
+               "end subscriptions that are not used, or configure more of what the error\n"
+               "names; see which there are:\n"
                "  shmctl show agent NAME"},
     ErrorEntry{Errc::ChannelBusy, "ChannelBusy", kFailed, "That end of the channel is taken",
                "a channel has one sender and one receiver; the error names who has this end",
@@ -196,6 +198,13 @@ constexpr std::array kCatalog = {
                "The channel exists with other slots than were asked for",
                "the first end sets payload_bytes and slot_count; the error names them",
                "ask for the same on both ends, or use another channel name"},
+    ErrorEntry{Errc::UnknownTopic, "UnknownTopic", kNotFound,
+               "This fabric has no topic of that name, and makes none by itself",
+               "the name is misspelt; the error names the nearest ones\n"
+               "the fabric is strict (strict_topics), and declare_topics has neither the\n"
+               "  name nor a pattern for it",
+               "use one of those that there are, or declare it in the configuration:\n"
+               "  shmctl topics"},
     ErrorEntry{Errc::ConfigUnreadable, "ConfigUnreadable", kFailed,
                "The configuration file cannot be read",
                "it does not exist, or this user may not read it",

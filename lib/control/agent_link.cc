@@ -135,6 +135,13 @@ Result<uint32_t> AgentLink::topic_id(std::string_view topic) {
   return ask([&] { return client_->topic_id(topic); });
 }
 
+Result<uint32_t> AgentLink::try_topic_id(std::string_view topic) {
+  if (auto connected = connect(Clock::now()); !connected) return connected.error();
+  auto id = client_->topic_id(topic);
+  if (!id && is_lost(id.error().code)) client_.reset();
+  return id;
+}
+
 Result<SubscribeReply> AgentLink::subscribe(SubscribeRequest request) {
   request.ticket = ++last_ticket_;
   return ask([&] { return client_->subscribe(request); });

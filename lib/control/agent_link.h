@@ -39,6 +39,8 @@ class AgentLink {
   // Errors: as the Client's; SupervisorGone: none came back within kRestartWait, or it does not know
   // this agent any more. Both say where was asked and what to do.
   Result<uint32_t> topic_id(std::string_view topic);
+  // The same of a supervisor that is there: one that is away is not waited for.
+  Result<uint32_t> try_topic_id(std::string_view topic);
   Result<SubscribeReply> subscribe(SubscribeRequest request);
   Result<ChannelReply> open_channel(ChannelOpenRequest request);
 

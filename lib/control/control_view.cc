@@ -38,17 +38,6 @@ bool lies_within(uint64_t offset, uint64_t count, uint64_t unit, uint64_t bytes)
   return offset <= bytes && count <= (bytes - offset) / unit;
 }
 
-// Copies words that the supervisor may be overwriting; the caller finds out afterwards.
-void copy_words(void* to, const void* from, std::size_t bytes) noexcept {
-  auto* out = static_cast<unsigned char*>(to);
-  const auto* in = static_cast<const uint64_t*>(from);
-  for (std::size_t i = 0; i < bytes / sizeof(uint64_t); ++i) {
-    // Relaxed: whether the words belong together is seen from the topic's word, before and after.
-    const uint64_t word = __atomic_load_n(in + i, __ATOMIC_RELAXED);
-    std::memcpy(out + i * sizeof word, &word, sizeof word);
-  }
-}
-
 }  // namespace
 
 template <class T>
@@ -176,6 +165,16 @@ std::string_view ControlView::topic_name(uint32_t topic_id) const noexcept {
   // A(directory): pairs with R(directory) where the registry makes a topic.
   if (topic == nullptr || topic->state.load(std::memory_order_acquire) != 1) return {};
   return {topic->name, std::min<std::size_t>(topic->name_bytes, layout::kTopicFieldBytes)};
+}
+
+void ControlView::copy_words(void* to, const void* from, std::size_t bytes) noexcept {
+  auto* out = static_cast<unsigned char*>(to);
+  const auto* in = static_cast<const uint64_t*>(from);
+  for (std::size_t i = 0; i < bytes / sizeof(uint64_t); ++i) {
+    // Relaxed: whether the words belong together is seen from the word that names them, before and after.
+    const uint64_t word = __atomic_load_n(in + i, __ATOMIC_RELAXED);
+    std::memcpy(out + i * sizeof word, &word, sizeof word);
+  }
 }
 
 bool ControlView::copy_route(uint32_t topic_id, std::vector<layout::RouteReceiver>& receivers) const {

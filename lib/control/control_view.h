@@ -60,6 +60,25 @@ class ControlView {
   // in the middle of damage: try again at the next message.
   bool copy_route(uint32_t topic_id, std::vector<layout::RouteReceiver>& receivers) const;
 
+  // The trie of patterns, {version, unit}; whoever reads it does as copy_route() does (pattern_view.h).
+  uint64_t pattern_root() const noexcept {
+    // A(route): pairs with R(route) in the supervisor's pattern book, which writes the nodes before.
+    return superblock_->pattern_root.load(std::memory_order_acquire);
+  }
+  // Whether it still is `root`, after a copy that may have been overtaken.
+  bool has_pattern_root(uint64_t root) const noexcept {
+    // A(route): nothing of the copy is read after the word that says whether it was whole.
+    std::atomic_thread_fence(std::memory_order_acquire);
+    return superblock_->pattern_root.load(std::memory_order_relaxed) == root;  // Relaxed: the fence orders it.
+  }
+  // `unit_count` units of the route arena; null: they do not lie there. Read by copy_words() alone.
+  const std::byte* route_units(uint64_t unit, uint64_t unit_count) const noexcept {
+    if (unit == 0 || unit >= route_units_ || unit_count > route_units_ - unit) return nullptr;
+    return routes_ + unit * layout::kRouteUnitBytes;
+  }
+  // Copies whole words that the supervisor may be overwriting; the caller finds out afterwards.
+  static void copy_words(void* to, const void* from, std::size_t bytes) noexcept;
+
   // Moves whenever a route of the shard changed: read it, then copy the route.
   static uint32_t shard_of(uint64_t name_hash) noexcept {
     return static_cast<uint32_t>(name_hash) & (layout::kEpochShards - 1);

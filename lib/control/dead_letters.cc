@@ -279,6 +279,16 @@ void DeadLetters::hand_over(uint32_t topic_id, const Destination& to) {
   }
 }
 
+std::vector<uint32_t> DeadLetters::awaited_topics(std::string_view name) const {
+  std::vector<uint32_t> topic_ids;
+  for (const auto& [serial, index] : by_age_) {
+    const uint32_t topic_id = table_[index].topic_id;
+    const bool is_new = std::find(topic_ids.begin(), topic_ids.end(), topic_id) == topic_ids.end();
+    if (state(index) == LetterState::Waiting && name == table_[index].name && is_new) topic_ids.push_back(topic_id);
+  }
+  return topic_ids;
+}
+
 std::vector<std::string> DeadLetters::awaited() const {
   std::vector<std::string> names;
   for (const auto& [serial, index] : by_age_) {

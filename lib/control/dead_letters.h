@@ -74,6 +74,8 @@ class DeadLetters {
   // Hands what waits for `to.name`, this topic and this place to the ring, in each publisher's order. Before the
   // ring has a route, what is published then lies behind.
   void hand_over(uint32_t topic_id, const Destination& to);
+  // The topics of what waits for an agent of that name, each once.
+  std::vector<uint32_t> awaited_topics(std::string_view name) const;
   // Whom something waits for, each once.
   std::vector<std::string> awaited() const;
   // Gives up waiting where the time is over.

@@ -1,7 +1,7 @@
 // The control segment: what the supervisor says, to everyone who maps it read-only.
 //
 //   [Superblock][AgentEntry ...][TopicEntry ...][topic buckets][SubscriptionEntry ...]
-//   [RingEntry ...][LetterEntry ...][SlabEntry ... per node][route arena]
+//   [RingEntry ...][LetterEntry ...][SlabEntry ... per node][route arena: routes and patterns]
 //
 // The supervisor is the only writer. An entry is written while nobody may read it and made valid by
 // one store of its state word; a reader copies it and reads the state word again.
@@ -139,8 +139,11 @@ struct Superblock {
   std::atomic<uint64_t> corrupt_words;       // Words of node segments that were out of bounds.
   std::atomic<uint64_t> letters_released[kLetterEndCount];  // By LetterEnd.
 
-  // Shard h & 63 of a topic's hash moves whenever a route of the shard changed.
+  // Shard h & 63 of a topic's hash moves whenever who receives a topic of the shard changed.
   alignas(base::kCacheLineBytes) std::atomic<uint64_t> route_epoch[kEpochShards];
+
+  // {version:32, unit of the trie's root, a PatternNode:32}; unit 0: no pattern is subscribed to. One store switches.
+  alignas(base::kCacheLineBytes) std::atomic<uint64_t> pattern_root;
 };
 static_assert(offsetof(Superblock, fabric_name) == 72);
 static_assert(offsetof(Superblock, supervisor_epoch) % 64 == 0);
@@ -222,20 +225,67 @@ struct RouteReceiver {
 };
 static_assert(sizeof(RouteReceiver) == 32);
 
+// --- patterns ---------------------------------------------------------------------------------------
+// A trie over the tokens of the patterns, in units of the route arena. What the root leads to is immutable;
+// a change copies the path to it, and what only the old root led to is reused 100 ms afterwards.
+
+// Where the tokens so far have led to. Each of the four is a unit, 0: there is none.
+struct PatternNode {
+  uint64_t token_hash;  // Of the literal that leads here, by name_hash(); below `*`, and of the root: 0.
+  uint32_t literals;    // By the next token's hash: a PatternNode, or with kPatternBranchBit a PatternBranch.
+  uint32_t any;         // The PatternNode below `*`.
+  uint32_t here;        // The PatternRoute of the pattern that ends here.
+  uint32_t tail;        // The PatternRoute of the one that goes on with `**`.
+  uint32_t reserved0[10];
+};
+static_assert(sizeof(PatternNode) == kRouteUnitBytes);
+
+inline constexpr uint32_t kPatternBranchBits = 4;
+inline constexpr uint32_t kPatternBranchDepthMax = 64 / kPatternBranchBits;
+inline constexpr uint32_t kPatternBranchBit = 1u << 31;  // In a reference.
+
+// Of literals, by the next bits of their hashes, the lowest first.
+struct PatternBranch {
+  uint32_t literals[1u << kPatternBranchBits];  // As in PatternNode.
+};
+static_assert(sizeof(PatternBranch) == kRouteUnitBytes);
+
+// Who subscribes to one pattern; RouteReceivers follow. Patterns that differ in tokens of the same hash
+// share a place in the trie, so whoever comes here compares the text.
+struct PatternRoute {
+  uint32_t text;  // PatternText.
+  uint32_t receiver_count;
+  uint32_t unit_count;  // Its size in the arena.
+  uint32_t next;        // PatternRoute of another pattern of the same place; 0: the last.
+  uint64_t reserved0[2];
+};
+static_assert(sizeof(PatternRoute) == 32);
+
+// A pattern, canonical (control/topic_grammar.h); the characters follow. Constant and in its place while a
+// subscription or a route names it.
+struct PatternText {
+  uint32_t text_bytes;
+  uint32_t unit_count;
+};
+static_assert(sizeof(PatternText) == 8);
+
+// A subscription's topic_id, when it is one to a pattern: {1, unit of its PatternText:31}.
+inline constexpr uint32_t kPatternFlag = 1u << 31;
+constexpr bool is_pattern_id(uint32_t topic_id) noexcept { return (topic_id & kPatternFlag) != 0; }
+
 struct SubscriptionEntry {
   std::atomic<uint64_t> word;  // {id:62, 0 free / 1 in use}.
-  uint32_t agent;
-  uint32_t topic_id;
   uint64_t agent_incarnation;
+  uint64_t since_ns;   // CLOCK_MONOTONIC.
+  uint32_t topic_id;   // Or a pattern's, see kPatternFlag.
   uint32_t ring_id;
+  uint32_t ticket;     // Of the agent's request that made it; 0: none.
+  uint16_t agent;
   uint8_t overflow;
-  uint8_t reserved0[3];
-  uint32_t row;
-  uint32_t ticket;    // Of the agent's request that made it; 0: none.
-  uint64_t since_ns;  // CLOCK_MONOTONIC.
-  uint64_t reserved1[2];
+  uint8_t row;
 };
-static_assert(sizeof(SubscriptionEntry) == 64);
+static_assert(sizeof(SubscriptionEntry) == 40);
+static_assert(kAgentIdMax <= 0xffff);
 
 enum class RingKind : uint8_t { Queue = 1, Channel = 2 };
 

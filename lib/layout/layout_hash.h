@@ -32,7 +32,8 @@ constexpr uint64_t layout_hash() noexcept {
       offsetof(Superblock, classes), offsetof(Superblock, nodes),
       offsetof(Superblock, supervisor_epoch), offsetof(Superblock, watch), offsetof(Superblock, route_epoch), sizeof(AgentEntry),
       sizeof(TopicEntry), sizeof(RouteHeader), sizeof(RouteReceiver), sizeof(SubscriptionEntry),
-      offsetof(Superblock, letters_offset), offsetof(Superblock, letters_released), kLetterEndCount,
+      sizeof(PatternNode), sizeof(PatternRoute), sizeof(PatternText), kPatternBranchBits, kPatternFlag,
+      offsetof(Superblock, pattern_root), offsetof(Superblock, letters_offset), offsetof(Superblock, letters_released), kLetterEndCount,
       sizeof(LetterEntry), offsetof(LetterEntry, topic_id), offsetof(LetterEntry, name), offsetof(AgentEntry, ended),
       offsetof(AgentEntry, end_time_ns), offsetof(RingEntry, place), offsetof(AgentEntry, ticket), offsetof(SubscriptionEntry, ticket), offsetof(RingEntry, owner_ticket),
       sizeof(RingEntry), sizeof(SlabEntry), sizeof(NodeGeometry), sizeof(ClassGeometry)};

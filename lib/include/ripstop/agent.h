@@ -44,8 +44,9 @@ class Agent {
   static Result<Agent> attach(AgentOptions options);
 
   // Opens a topic for publishing. T: Bytes, or a Cap'n Proto struct (include ripstop/capnp.h).
-  // Errors: BadTopic, TopicsFull, SendersFull (64 topics an agent), SupervisorGone (only for a topic
-  // that nobody has named before), Forked.
+  // A topic that somebody has named before needs no supervisor. A new one waits a second for one that is
+  // away, and is opened without: its sends say NoReceiver, or Unnamed when a pattern names it, until one is back.
+  // Errors: BadTopic, UnknownTopic (with the nearest names), TopicsFull, SendersFull (64 topics an agent), Forked.
   template <class T = Bytes>
   Result<Publisher<T>> publisher(std::string_view topic, PublisherOptions options = {}) {
     auto opened = open_publisher(topic, options);
@@ -53,9 +54,11 @@ class Agent {
     return Publisher<T>(std::move(*opened));
   }
 
-  // Subscribes to a topic. Messages published after it returns arrive. An agent gets each message once in
-  // its inbox: a second subscription of the same topic there gets nothing; give it a ring of its own.
-  // Errors: BadTopic, TopicsFull, SubscriptionsFull, RingsFull, SupervisorGone, Forked.
+  // Subscribes to a topic, or to a pattern of topics: agent.*.plan, agent.**. Every message whose send()
+  // begins after it has returned arrives. An agent gets each message once in its inbox, however many of its
+  // subscriptions name the topic: the one to that very topic gets it, else the oldest to a pattern. A ring of
+  // its own has each message of its subscription, besides.
+  // Errors: BadTopic, UnknownTopic, TopicsFull, SubscriptionsFull, RingsFull, SupervisorGone, Forked.
   template <class T = Bytes>
   Result<Subscriber<T>> subscriber(std::string_view topic, SubscriberOptions options = {}) {
     auto opened = open_subscriber(topic, options);
@@ -116,5 +119,9 @@ class Agent {
 Result<void> check_name(std::string_view name);
 // Whether `topic` may be published; BadTopic says what is wrong with it, and where.
 Result<void> check_topic(std::string_view topic);
+// Whether `pattern`, or topic, may be subscribed to; BadTopic says what is wrong with it, and where.
+Result<void> check_pattern(std::string_view pattern);
+// Whether the pattern, or topic, names the topic. Both are right (see above).
+bool pattern_matches(std::string_view pattern, std::string_view topic);
 
 }  // namespace ripstop

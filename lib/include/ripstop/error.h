@@ -43,6 +43,7 @@ enum class Errc : uint16_t {
   SubscriptionsFull = 303,
   ChannelBusy = 304,
   WrongGeometry = 305,
+  UnknownTopic = 306,
 
   // Configuration files.
   ConfigUnreadable = 401,

@@ -149,7 +149,7 @@ struct PublisherView {
 
 struct SubscriptionView {
   uint32_t topic_id = 0;
-  std::string topic;
+  std::string topic;  // Or the pattern.
   std::string agent;
   uint32_t agent_id = 0;
   uint32_t ring_id = 0;  // 0: the inbox.
@@ -234,7 +234,9 @@ struct TopicView {
   std::string name;
   uint64_t route_version = 0;
   std::vector<PublisherView> publishers;
-  std::vector<SubscriptionView> subscribers;
+  std::vector<SubscriptionView> subscribers;  // Those to a pattern that names it, too.
+  bool is_pattern = false;          // A pattern that is subscribed to: no publishers, no counts of theirs.
+  std::vector<std::string> topics;  // Of a pattern: the topics that it names.
   uint64_t message_count = 0;  // Summed over the publishers that are attached.
   uint64_t byte_count = 0;
   uint64_t delivery_count = 0;
@@ -347,13 +349,15 @@ class Inspector {
   std::vector<AgentView> agents() const;
   // Topics in id order, with those who are attached to them.
   std::vector<TopicView> topics() const;
+  // Patterns that are subscribed to, with those who do.
+  std::vector<TopicView> patterns() const;
   // Rings and channels of the arenas that are in use, without their slots.
   std::vector<RingView> rings() const;
 
   // Dead letters and what waits for a successor, the oldest first.
   std::vector<LetterView> letters() const;
 
-  // By name, or by "#id".
+  // By name, or by "#id"; topic() also by a pattern that is subscribed to.
   // Errors: NotFound.
   Result<AgentView> agent(std::string_view name) const;
   Result<TopicView> topic(std::string_view name) const;

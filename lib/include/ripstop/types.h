@@ -65,6 +65,7 @@ enum class SendOutcome : uint8_t {
   Forked = 7,      // Called in a child process: attach there anew.
   PoolEmpty = 8,   // No memory for the receiver list of a large fan-out: nothing was sent.
   Detached = 9,    // The agent or its supervisor is gone, the loan is no longer ours.
+  Unnamed = 10,    // A new topic's supervisor, who names it, is away: nothing was sent, send it again.
 };
 std::string_view to_string(SendOutcome outcome) noexcept;
 
@@ -114,7 +115,8 @@ struct MessageInfo {
 uint64_t now_ns() noexcept;
 
 // Limits of names: agents, fabrics and channels match [A-Za-z0-9_.-]{1,64}; topics are 1-16 tokens
-// of [A-Za-z0-9_-]+ joined by dots, at most 255 bytes.
+// of [A-Za-z0-9_-]+ joined by dots, at most 255 bytes. So are patterns, with `*` for any one token, and
+// with `**` (or `#`) as the last one for any number of tokens, none included.
 inline constexpr std::size_t kNameBytesMax = 64;
 inline constexpr std::size_t kTopicBytesMax = 255;
 inline constexpr std::size_t kTopicTokensMax = 16;

@@ -16,7 +16,7 @@ TEST(LayoutHash, TheSizesAreThoseOfAbiVersion1) {
   EXPECT_EQ(sizeof(AgentBlock), 17024u);
   EXPECT_EQ(sizeof(AgentEntry), 192u);
   EXPECT_EQ(sizeof(TopicEntry), 320u);
-  EXPECT_EQ(sizeof(SubscriptionEntry), 64u);
+  EXPECT_EQ(sizeof(SubscriptionEntry), 40u);
   EXPECT_EQ(sizeof(RingEntry), 136u);
 }
 
