@@ -99,9 +99,14 @@ Result<KeptMemory> KeeperLink::adopt(const control::Endpoint& endpoint) {
   base::OwnedFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   if (!socket) return system_error("socket", errno);
   set_timeout(socket.get());
-  if (connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    return Error{Errc::NotFound, errno, "no keeper answers at " + endpoint.keeper_socket, "", ""};
+  int failed = 0;
+  do {
+    failed = connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ? 0 : errno;
+  } while (failed == EINTR);
+  if (failed == ENOENT || failed == ECONNREFUSED) {
+    return Error{Errc::NotFound, failed, "no keeper answers at " + endpoint.keeper_socket, "", ""};
   }
+  if (failed != 0) return system_error("connect " + endpoint.keeper_socket, failed);
   auto peer = control::peer_of(socket.get());
   if (!peer) return peer.error();
   if (peer->uid != geteuid()) return Error{Errc::Denied, 0, "the keeper's socket is another user's", "", ""};

@@ -242,6 +242,12 @@ Result<AgentPlace> Registry::attach(const AgentIdentity& identity, uint32_t node
     place.id = free_place(place.node_index).value_or(0);
   }
   if (place.id == 0) {
+    const auto nodes = segments_.view().nodes();
+    if (std::any_of(nodes.begin(), nodes.end(), [](const layout::NodeGeometry& node) { return node.poisoned != 0; })) {
+      return Error{Errc::Corrupt, 0, "the fabric's memory lost pages, and there is no room on an undamaged node",
+                   "a process punched a hole into it, or the kernel took pages away",
+                   "end the fabric's supervisor and start it again"};
+    }
     return Error{Errc::AgentsFull, 0, "the fabric has no room for another agent",
                  "all " + std::to_string(super_.agent_capacity - 1) + " places are taken",
                  "configure more \"agents\", or detach some:     shmctl agents"};
@@ -250,6 +256,8 @@ Result<AgentPlace> Registry::attach(const AgentIdentity& identity, uint32_t node
   const std::vector<RowSequence> sequences = predecessor ? sequences_of(*segments_.map().block(*predecessor)) : std::vector<RowSequence>();
   place.incarnation = next_incarnation();
   settlement_.open_inbox(place.id, place.incarnation);
+  // It lost a page just now, and is skipped from here on.
+  if (super_.nodes[place.node_index].poisoned != 0) return attach(identity, node_index);
   resume_rows(*segments_.map().block(place.id), sequences);
   layout::AgentEntry& entry = agents_[place.id];
   entry.pid = identity.pid;
@@ -571,6 +579,7 @@ bool Registry::is_in_grace(const layout::AgentEntry& entry) const noexcept {
 
 std::optional<uint32_t> Registry::free_place(uint32_t node_index) const noexcept {
   const layout::NodeGeometry& node = super_.nodes[node_index];
+  if (node.poisoned != 0) return std::nullopt;  // Who lives there may touch what is not there (damage.h).
   std::optional<uint32_t> longest;
   for (uint32_t id = node.agent_first; id < node.agent_first + node.agent_count; ++id) {
     if (agent_state(id) != AgentState::Free) continue;

@@ -45,7 +45,7 @@ uint64_t RingDirectory::incarnation(uint32_t ring_id) const noexcept {
 }
 
 void RingDirectory::publish(uint32_t ring_id, uint64_t incarnation, uint64_t state) noexcept {
-  rings_[ring_id].word.store(incarnation << 2 | state, std::memory_order_release);  // R(directory)
+  rings_[ring_id].word.store(layout::make_ring_word(incarnation, state), std::memory_order_release);  // R(directory)
 }
 
 std::optional<uint32_t> RingDirectory::find_free(const Wanted& wanted, bool larger) const noexcept {

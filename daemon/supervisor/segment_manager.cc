@@ -104,7 +104,8 @@ Result<SegmentManager> SegmentManager::create(const Config& config, std::span<co
 }
 
 Result<SegmentManager> SegmentManager::adopt(std::vector<base::OwnedFd> fds, std::span<const uint64_t> segment_bytes) {
-  if (fds.size() < 3 || fds.size() != segment_bytes.size() + 1) {
+  if (fds.size() < 3 || fds.size() != segment_bytes.size() + 1 || segment_bytes[0] < sizeof(layout::Superblock) ||
+      segment_bytes.size() > 1 + layout::kNodeCountMax) {
     return Error{Errc::Corrupt, 0, "the keeper handed over something else than a fabric's memory", "", ""};
   }
   SegmentManager manager;
@@ -118,6 +119,9 @@ Result<SegmentManager> SegmentManager::adopt(std::vector<base::OwnedFd> fds, std
 }
 
 Result<void> SegmentManager::map_all() {
+  auto damage = Damage::create();
+  if (!damage) return damage.error();
+  damage_ = std::move(*damage);
   for (std::size_t i = 0; i < fds_.size(); ++i) {
     auto segment = memory::Segment::map(fds_[i].get(), memory::Access::ReadWrite, segment_bytes_[i],
                                         {.hidden_from_children = true});
@@ -128,8 +132,12 @@ Result<void> SegmentManager::map_all() {
     observer_fds_.push_back(read_only->get());
     agent_fds_.push_back(i == 0 ? read_only->get() : fds_[i].get());
     read_only_.push_back(std::move(*read_only));
-    if (i == 0) control_ = std::move(*segment);
-    else nodes_.push_back(std::move(*segment));
+    if (i == 0) {
+      control_ = std::move(*segment);
+      continue;
+    }
+    nodes_.push_back(std::move(*segment));
+    if (auto watched = damage_->watch(nodes_.back(), superblock().nodes[i - 1]); !watched) return watched;
   }
   owner_fds_.push_back(bell_.get());
   agent_fds_.push_back(bell_.get());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "memory/segment.h"
 #include "ripstop/result.h"
 #include "supervisor/config.h"
+#include "supervisor/damage.h"
 #include "supervisor/geometry.h"
 #include "topology/numa_topology.h"
 
@@ -50,6 +52,9 @@ class SegmentManager {
   // Pages that were added to the kernel's pool for this fabric. The caller gives them back.
   uint64_t hugepages_added() const noexcept { return hugepages_added_; }
 
+  // What was lost of the nodes' memory. It is watched for as long as it is mapped.
+  Damage& damage() const noexcept { return *damage_; }
+
   // The inodes of the node segments, by which /proc/<pid>/maps shows who maps them.
   std::vector<uint64_t> node_inodes() const;
 
@@ -68,6 +73,7 @@ class SegmentManager {
   std::vector<int> owner_fds_;
   memory::Segment control_;
   std::vector<memory::Segment> nodes_;
+  std::unique_ptr<Damage> damage_;  // Goes before what it watches.
   std::optional<control::ControlView> view_;
   std::optional<control::FabricMap> map_;
   uint64_t hugepages_added_ = 0;

@@ -371,6 +371,12 @@ Sessions::Answer Sessions::attach(Session& session, const control::AttachRequest
                   "start it again:     ripstopd --fabric " + std::string(segments_.superblock().fabric_name)}, {}};
   }
   if (auto named = control::check_name(request.name); !named) return {named.error(), {}};
+  // After a take-over it could not be found by its number, nor its maps be looked at.
+  if (session.peer.pid <= 0) {
+    return {Error{Errc::Denied, 0, "a process outside the supervisor's pid namespace may not attach",
+                  "the supervisor has no number for it, and could not tell whether it lives after a restart",
+                  "run ripstopd in the namespace of its agents, or in one above it"}, {}};
+  }
   // Its holder may have ended a moment ago, and the event is still behind this one.
   if (const auto holder = registry_.find_agent(request.name)) {
     prove(*holder);

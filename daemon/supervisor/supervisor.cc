@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "base/clock.h"
 #include "memory/hugepage_pool.h"
@@ -80,19 +81,31 @@ struct Memory {
   bool is_adopted = false;
 };
 
-std::optional<Memory> adopt_memory(const control::Endpoint& endpoint, uint64_t hugepages_added) {
+// Whether memory that cannot be taken over is lost for good. Everything else may be better the next time, and
+// agents live in it: it is not given up for a descriptor that was missing.
+bool is_lost(Errc code) noexcept {
+  return code == Errc::Corrupt || code == Errc::AbiMismatch || code == Errc::LayoutMismatch || code == Errc::Protocol;
+}
+
+// Nothing: there is no keeper, or what it holds is of no use.
+// Errors: the keeper has memory, and it cannot be taken over now.
+Result<std::optional<Memory>> adopt_memory(const control::Endpoint& endpoint, uint64_t hugepages_added) {
+  const auto not_now = [&](Error error) {
+    error.what = "the last supervisor's memory cannot be taken over: " + error.what;
+    error.fix = "try again; or give it up, and what is in it, by ending its keeper (ripstop-keeper); then     ripstopd --fabric " + endpoint.fabric;
+    return error;
+  };
   auto kept = KeeperLink::adopt(endpoint);
-  if (!kept) {
-    if (kept.error().code != Errc::NotFound) log_error(LogLevel::Warning, "the keeper's memory is not taken over", kept.error());
-    return std::nullopt;
-  }
+  if (!kept && kept.error().code == Errc::NotFound) return std::optional<Memory>();
+  if (!kept) return not_now(kept.error());
   auto segments = SegmentManager::adopt(std::move(kept->fds), kept->segment_bytes);
+  if (!segments && !is_lost(segments.error().code)) return not_now(segments.error());
   if (!segments) {
     log_error(LogLevel::Warning, "the last supervisor's memory cannot be used, this fabric starts anew", segments.error());
     kept->link.end();
-    return std::nullopt;
+    return std::optional<Memory>();
   }
-  return Memory{std::move(*segments), std::move(kept->link), hugepages_added, true};
+  return std::optional<Memory>(Memory{std::move(*segments), std::move(kept->link), hugepages_added, true});
 }
 
 Result<Memory> create_memory(const Config& config, std::span<const topology::NumaNode> nodes, bool nodes_are_real) {
@@ -102,11 +115,47 @@ Result<Memory> create_memory(const Config& config, std::span<const topology::Num
   return Memory{std::move(*segments), std::nullopt, added, false};
 }
 
-// Keeps the keeper: one is always there while the supervisor serves.
+// What a fabric has on the machine beside its memory: its files, and pages that were added to the kernel's
+// pool. They go with it, and stay where a keeper has the memory: then they are the next supervisor's.
+class Premises {
+ public:
+  // Lifetime: all that lies in the pages ends before it.
+  Premises(const control::Endpoint& endpoint, control::FabricLock& lock, const control::LockRecord& left_behind)
+      : endpoint_(endpoint), lock_(lock), hugepages_added_(left_behind.hugepages_added), stay_(left_behind.pid != 0) {}
+  Premises(const Premises&) = delete;
+  Premises& operator=(const Premises&) = delete;
+  ~Premises() {
+    if (stay_) return;
+    give_pages_back();
+    unlink(endpoint_.keeper_socket.c_str());  // Of a keeper that was killed.
+    lock_.remove();
+    control::remove_directory(endpoint_);
+  }
+
+  void stay() noexcept { stay_ = true; }
+  void go() noexcept { stay_ = false; }
+  void take_pages(uint64_t count) noexcept { hugepages_added_ = count; }
+  void give_pages_back() noexcept { memory::shrink_hugepage_pool(std::exchange(hugepages_added_, 0)); }
+
+ private:
+  const control::Endpoint& endpoint_;
+  control::FabricLock& lock_;
+  uint64_t hugepages_added_;
+  bool stay_;
+};
+
+// Keeps the keeper: one is always there while the supervisor serves. It ends with this, unless it is to stay.
 class KeeperWatch {
  public:
   KeeperWatch(EventLoop& loop, const Config& config, const SegmentManager& segments, std::optional<KeeperLink> link)
       : loop_(loop), config_(config), segments_(segments), link_(std::move(link)) {}
+  KeeperWatch(const KeeperWatch&) = delete;
+  KeeperWatch& operator=(const KeeperWatch&) = delete;
+  ~KeeperWatch() {
+    if (!stays_) end();
+  }
+
+  void stay() noexcept { stays_ = true; }
 
   void start() {
     if (!config_.keeper) return;
@@ -159,6 +208,7 @@ class KeeperWatch {
   std::optional<KeeperLink> link_;
   uint64_t first_start_ns_ = 0;
   int start_count_ = 0;
+  bool stays_ = false;
 };
 
 // Refuses new agents, and gives those that are there some time to detach by themselves.
@@ -186,10 +236,17 @@ Result<void> run_supervisor(const Config& config, std::span<const topology::Numa
   if (!policy) return policy.error();
   auto endpoint = control::own_endpoint(config.fabric);
   if (!endpoint) return endpoint.error();
-  if (auto made = control::make_directory(*endpoint, policy->socket_mode() != 0600); !made) return made;
+  if (auto made = control::make_directory(*endpoint, policy->socket_mode() != 0600); !made) {
+    control::remove_directory(*endpoint);  // Unless somebody is in it. So below.
+    return made;
+  }
   auto lock = control::FabricLock::take(*endpoint);
-  if (!lock) return lock.error();
+  if (!lock) {
+    control::remove_directory(*endpoint);
+    return lock.error();
+  }
   const control::LockRecord left_behind = lock->left_behind();
+  Premises premises(*endpoint, *lock, left_behind);
   if (auto written = lock->write({getpid(), left_behind.hugepages_added}); !written) return written;
   auto signals = open_signals();
   if (!signals) return signals.error();
@@ -197,69 +254,68 @@ Result<void> run_supervisor(const Config& config, std::span<const topology::Numa
   if (!loop) return loop.error();
 
   auto adopted = adopt_memory(*endpoint, left_behind.hugepages_added);
-  if (!adopted) memory::shrink_hugepage_pool(left_behind.hugepages_added);
-  auto memory = adopted ? Result<Memory>(std::move(*adopted)) : create_memory(config, nodes, nodes_are_real);
-  if (!memory) {
-    lock->remove();
-    control::remove_directory(*endpoint);
-    return memory.error();
+  if (!adopted) return adopted.error();
+  if (!*adopted) {
+    premises.go();
+    premises.give_pages_back();
   }
-  const uint64_t hugepages_added = memory->hugepages_added;
-  auto served = [&]() -> Result<void> {
-    if (auto written = lock->write({getpid(), hugepages_added}); !written) return written;
-    layout::Superblock& super = memory->segments.superblock();
-    super.supervisor_epoch.fetch_add(1, std::memory_order_relaxed);  // For tools; nothing hangs on it, nor on these:
-    super.supervisor_pid.store(static_cast<uint32_t>(getpid()), std::memory_order_relaxed);
-    set_state(super, State::Starting);
+  auto memory = *adopted ? Result<Memory>(std::move(**adopted)) : create_memory(config, nodes, nodes_are_real);
+  if (!memory) return memory.error();
+  premises.take_pages(memory->hugepages_added);
+  if (auto written = lock->write({getpid(), memory->hugepages_added}); !written) return written;
+  layout::Superblock& super = memory->segments.superblock();
+  super.supervisor_epoch.fetch_add(1, std::memory_order_relaxed);  // For tools; nothing hangs on it, nor on these:
+  super.supervisor_pid.store(static_cast<uint32_t>(getpid()), std::memory_order_relaxed);
+  set_state(super, State::Starting);
 
-    Registry registry(memory->segments, {config.on_death == OnDeath::DeadLetter, config.successor_grace_ms * kNsPerMs,
-                                          static_cast<uint32_t>(config.dead_letter_share)},
-                      TopicPolicy(config.strict_topics, config.declare_topics));
-    auto grace = GraceTimer::create(*loop, registry);
-    if (!grace) return grace.error();
-    Sessions sessions(*loop, memory->segments, registry, *policy, [&] { loop->stop(); }, [&] { (*grace)->set(); });
-    if (memory->is_adopted) {
-      const auto live_count = sessions.find_agents();
-      if (!live_count) return live_count.error();
-      log(LogLevel::Info, "took over from pid %d, which was killed: %zu agents live", left_behind.pid, *live_count);
-    }
-    (*grace)->set();
-    auto watch = Watch::create(*loop, memory->segments, memory->is_adopted);
-    if (!watch) return watch.error();
-    auto leases = Leases::create(*loop, memory->segments, sessions, config.hard_lease_ms);
-    if (!leases) return leases.error();
-    KeeperWatch keeper(*loop, config, memory->segments, std::move(memory->keeper));
-    keeper.start();
-    auto server = ControlServer::create(*loop, sessions, endpoint->socket, *policy);
-    if (!server) {
-      keeper.end();
-      return server.error();
-    }
-    auto watched = loop->watch(signals->get(), EPOLLIN, [&](uint32_t) {
-      signalfd_siginfo info{};
-      [[maybe_unused]] const ssize_t got = read(signals->get(), &info, sizeof info);
-      log(LogLevel::Info, "ends: signal %u from pid %u", info.ssi_signo, info.ssi_pid);
-      loop->stop();
-    });
-    if (!watched) return watched;
-    set_state(super, State::Serving);
-    print_start_report(config, *endpoint, *policy, memory->segments, memory->is_adopted ? 0 : hugepages_added);
-    sd_notify("READY=1\nSTATUS=serving fabric " + config.fabric);
+  Registry registry(memory->segments, {config.on_death == OnDeath::DeadLetter, config.successor_grace_ms * kNsPerMs,
+                                        static_cast<uint32_t>(config.dead_letter_share)},
+                    TopicPolicy(config.strict_topics, config.declare_topics));
+  auto grace = GraceTimer::create(*loop, registry);
+  if (!grace) return grace.error();
+  Sessions sessions(*loop, memory->segments, registry, *policy, [&] { loop->stop(); }, [&] { (*grace)->set(); });
+  if (memory->is_adopted) {
+    const auto live_count = sessions.find_agents();
+    if (!live_count) return live_count.error();
+    log(LogLevel::Info, "took over from pid %d, which was killed: %zu agents live", left_behind.pid, *live_count);
+  }
+  (*grace)->set();
+  auto watch = Watch::create(*loop, memory->segments, memory->is_adopted);
+  if (!watch) return watch.error();
+  auto leases = Leases::create(*loop, memory->segments, sessions, config.hard_lease_ms);
+  if (!leases) return leases.error();
+  Damage& damage = memory->segments.damage();
+  if (auto watched = loop->watch(damage.bell(), EPOLLIN, [&damage](uint32_t) { damage.report(); }); !watched) return watched;
+  damage.report();  // A fabric that was taken over may have been damaged before.
+  KeeperWatch keeper(*loop, config, memory->segments, std::move(memory->keeper));
+  if (memory->is_adopted) keeper.stay();
+  keeper.start();
+  auto server = ControlServer::create(*loop, sessions, endpoint->socket, *policy);
+  if (!server) return server.error();
+  auto watched = loop->watch(signals->get(), EPOLLIN, [&](uint32_t) {
+    signalfd_siginfo info{};
+    [[maybe_unused]] const ssize_t got = read(signals->get(), &info, sizeof info);
+    log(LogLevel::Info, "ends: signal %u from pid %u", info.ssi_signo, info.ssi_pid);
+    loop->stop();
+  });
+  if (!watched) return watched;
+  set_state(super, State::Serving);
+  print_start_report(config, *endpoint, *policy, memory->segments, memory->is_adopted ? 0 : memory->hugepages_added);
+  sd_notify("READY=1\nSTATUS=serving fabric " + config.fabric);
 
-    auto done = loop->run();
+  // Agents are served from here: a supervisor that fails leaves them the memory, as one that is killed.
+  keeper.stay();
+  premises.stay();
+  auto done = loop->run();
+  if (!done) return done;
 
-    sd_notify("STOPPING=1");
-    set_state(super, State::Draining);
-    if (auto drained = drain(*loop, sessions, config); !drained && done) done = drained;
-    set_state(super, State::Ended);
-    keeper.end();
-    return done;
-  }();
-  memory = Error{};  // The descriptors and maps go before the pages are given back.
-  memory::shrink_hugepage_pool(hugepages_added);
-  lock->remove();
-  control::remove_directory(*endpoint);
-  return served;
+  sd_notify("STOPPING=1");
+  set_state(super, State::Draining);
+  if (auto drained = drain(*loop, sessions, config); !drained) return drained;
+  set_state(super, State::Ended);
+  keeper.end();
+  premises.go();
+  return {};
 }
 
 }  // namespace ripstop::supervisor

@@ -114,7 +114,8 @@ Error AgentCore::unusable() const {
                  "a child made by fork() has no mapping of the fabric's memory",
                  "attach an agent of its own in the child, or fork before attaching"};
   }
-  return Error{Errc::SupervisorGone, 0, "agent " + options_.name + " has been detached", "", "attach again"};
+  return Error{Errc::SupervisorGone, 0, "agent " + options_.name + " has been detached",
+               "its place and its memory were given back", "attach again"};
 }
 
 Result<void> AgentCore::detach() {

@@ -48,12 +48,18 @@ bool is_final(Errc code) {
 }
 
 Result<std::shared_ptr<const InspectCore>> make_core(control::Observation&& observation,
-                                                     std::string_view read_via,
-                                                     std::string silence) {
+                                                     std::string_view read_via, std::string silence,
+                                                     bool survive_lost_pages) {
   auto maps = std::make_shared<const control::Observation>(std::move(observation));
   std::vector<std::span<const std::byte>> nodes;
   for (const memory::Segment& node : maps->nodes) nodes.push_back(node.bytes());
-  InspectCore::Origin origin{std::string(read_via), std::move(silence), maps};
+  InspectCore::Origin origin{std::string(read_via), std::move(silence), maps, {}};
+  for (const memory::Segment& node : maps->nodes) {
+    if (!survive_lost_pages) break;
+    auto watched = memory::LostPages::watch(node, memory::Access::ReadOnly, nullptr, nullptr);
+    if (!watched) return watched.error();
+    origin.lost_pages.push_back(std::move(*watched));
+  }
   return InspectCore::create(maps->control.bytes(), nodes, std::move(origin));
 }
 
@@ -95,7 +101,7 @@ Result<Inspector> Inspector::open(InspectOptions options) {
     read_via = "keeper";
     silence = first.why.empty() ? first.what : first.why;
   }
-  auto core = make_core(std::move(*seen), read_via, std::move(silence));
+  auto core = make_core(std::move(*seen), read_via, std::move(silence), options.survive_lost_pages);
   if (!core) return core.error();
   return Inspector(std::move(*core));
 }

@@ -19,6 +19,7 @@
 #include "control/delivery.h"
 #include "control/fabric_map.h"
 #include "layout/control_segment.h"
+#include "memory/lost_pages.h"
 #include "ripstop/inspect.h"
 
 namespace ripstop::detail {
@@ -104,6 +105,7 @@ class InspectCore {
     std::string read_via;  // "supervisor" or "keeper".
     std::string supervisor_silence;
     std::shared_ptr<const void> maps;  // Kept alive; may be null.
+    std::vector<memory::LostPages> lost_pages;  // Of the nodes, where this process survives it.
   };
 
   // Errors: Corrupt, AbiMismatch, LayoutMismatch, as ControlView::open().

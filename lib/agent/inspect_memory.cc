@@ -97,7 +97,6 @@ std::vector<NodeView> view_nodes(const InspectCore& core) {
     node.pages_asked = pages_text(geometry.pages_asked);
     node.pages_got = pages_text(geometry.pages_got);
     node.bound = geometry.bound == 1;
-    node.poisoned = geometry.poisoned == 1;
     for (const layout::ClassGeometry& geometry_of_class : chunks.classes()) {
       ClassView view;
       view.payload_bytes = geometry_of_class.payload_bytes;
@@ -117,6 +116,10 @@ std::vector<NodeView> view_nodes(const InspectCore& core) {
                     view);
       }
     }
+    // After the look, which may have met a hole that the supervisor has not met yet.
+    const auto& lost = core.origin().lost_pages;
+    node.lost_pages = std::max(geometry.lost_page_count, n < lost.size() ? lost[n].count() : 0);
+    node.poisoned = geometry.poisoned == 1 || node.lost_pages > 0;
     nodes.push_back(std::move(node));
   }
   for (uint32_t id = 1; id < core.agent_count(); ++id) {

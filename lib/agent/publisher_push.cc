@@ -83,6 +83,7 @@ ring::Push PublisherCore::push_until(Receiver& receiver, ring::Tail tail, const 
     if (receiver.overflow == Overflow::DropOldest) {
       tail = ring.find_tail(receiver.incarnation);
       if (tail.outcome != ring::Push::Full) continue;
+      if (!receiver.has_its_ring()) return ring::Push::Stale;
       layout::AgentBlock* taker = agent_->map().block(layout::receiver_agent(receiver.name));
       const memory::Evict evicted =
           memory::evict_oldest(agent_->map().chunks(), ring, tail, receiver.incarnation, *taker);

@@ -17,7 +17,7 @@ std::optional<Receiver> resolve(const control::FabricMap& map, const layout::Rou
     if (!queue) return std::nullopt;
     const ring::MpmcRing ring = queue->ring;
     return Receiver{{ring, ring, ring, ring, ring}, entry.incarnation, &block->front.doorbell, &queue->block->back,
-                    row, block, name, 0, true, overflow, {}};
+                    row, block, name, 0, true, overflow, {}, 0, map.ring_entry(entry.ring_id)};
   }
   return Receiver{{map.lane(*block, 0), map.lane(*block, 1), map.lane(*block, 2), map.lane(*block, 3), map.lane(*block, 4)},
                   entry.incarnation, &block->front.doorbell, &block->back, row, block, name, 0, false, overflow, {}};

@@ -26,6 +26,14 @@ struct Receiver {
   Overflow overflow;
   std::array<uint64_t, layout::kLaneCount> head_seen{};  // The takers' hints, as last read.
   uint64_t head_mark = 0;  // One of them, when it was last asked whether the receiver keeps up.
+  const layout::RingEntry* entry = nullptr;  // Of a ring of its own.
+
+  // Whether the ring is still that of the route. A full ring's slots do not say; so whoever makes room in
+  // it looks at them first, then asks this: after a yes a ring that changes hands has other turns.
+  bool has_its_ring() const noexcept {
+    return entry == nullptr ||
+           entry->word.load(std::memory_order_acquire) == layout::make_ring_word(incarnation, layout::kRingInUse);  // A(directory)
+  }
 };
 
 // Whether the agent whose inbox the receiver word names is alive, as far as the registry knows.

@@ -162,7 +162,7 @@ std::optional<uint32_t> DeadLetters::prepare(const Delivery& delivery, std::stri
   entry.destination = 0;
   entry.until_ns = 0;
   std::memset(entry.name, 0, sizeof entry.name);
-  std::memcpy(entry.name, name.data(), std::min(name.size(), sizeof entry.name - 1));
+  (void)name.copy(entry.name, sizeof entry.name - 1);  // No name is a null pointer, which memcpy must not see.
   return index;
 }
 

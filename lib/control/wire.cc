@@ -265,10 +265,11 @@ Result<Numbered<Body>> decode_as(std::span<const std::byte> bytes, Read read) {
 
 Error transfer_error(int sys_errno, const char* op) {
   if (sys_errno == EAGAIN || sys_errno == EWOULDBLOCK) {
-    return {Errc::Timeout, sys_errno, "the peer did not answer in time", "", "see whether it is stopped or overloaded"};
+    return {Errc::Timeout, sys_errno, "the peer did not answer in time", "it is stopped, or the machine is overloaded",
+            "see what it does and try again:     shmctl status"};
   }
   if (sys_errno == EPIPE || sys_errno == ECONNRESET || sys_errno == ENOTCONN) {
-    return {Errc::SupervisorGone, sys_errno, "the peer has closed the connection", "", ""};
+    return {Errc::SupervisorGone, sys_errno, "the peer has closed the connection", "it ended, or it refused what was asked", "see whether it lives, then try again:     shmctl status"};
   }
   return system_error(op, sys_errno);
 }

@@ -52,8 +52,9 @@ struct NodeGeometry {
   PageKind pages_asked;
   PageKind pages_got;
   uint8_t bound;     // 1: the kernel bound the pages to the node.
-  uint8_t poisoned;  // 1: a page was lost (SIGBUS).
-  uint32_t reserved0;
+  // Written by the supervisor while it lives, the two. A page that was lost stays lost.
+  uint8_t poisoned;          // 1: a page was lost (memory/lost_pages.h).
+  uint32_t lost_page_count;  // How many, as far as a supervisor met them.
   uint64_t reserved1[4];
 };
 static_assert(sizeof(NodeGeometry) == 112);
@@ -293,10 +294,11 @@ enum class RingKind : uint8_t { Queue = 1, Channel = 2 };
 inline constexpr uint64_t kRingFree = 0;
 inline constexpr uint64_t kRingInUse = 1;
 inline constexpr uint64_t kRingSettling = 2;
+constexpr uint64_t make_ring_word(uint64_t incarnation, uint64_t state) noexcept { return (incarnation << 2) | state; }
 
 // A ring or channel of the arenas. Its place and geometry never change; its owner and use do.
 struct RingEntry {
-  std::atomic<uint64_t> word;  // {incarnation:62, 0 free / 1 in use / 2 being settled}.
+  std::atomic<uint64_t> word;  // make_ring_word().
   uint64_t offset;             // In the node segment, of the RingBlock or ChannelHeader.
   uint32_t node_index;
   uint32_t slot_count;  // A power of two.

@@ -36,7 +36,7 @@ constexpr uint64_t layout_hash() noexcept {
       offsetof(Superblock, pattern_root), offsetof(Superblock, letters_offset), offsetof(Superblock, letters_released), kLetterEndCount,
       sizeof(LetterEntry), offsetof(LetterEntry, topic_id), offsetof(LetterEntry, name), offsetof(AgentEntry, ended),
       offsetof(AgentEntry, end_time_ns), offsetof(RingEntry, place), offsetof(AgentEntry, ticket), offsetof(SubscriptionEntry, ticket), offsetof(RingEntry, owner_ticket),
-      sizeof(RingEntry), sizeof(SlabEntry), sizeof(NodeGeometry), sizeof(ClassGeometry)};
+      sizeof(RingEntry), sizeof(SlabEntry), sizeof(NodeGeometry), offsetof(NodeGeometry, lost_page_count), sizeof(ClassGeometry)};
   uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a, a word at a time.
   for (const uint64_t fact : facts) {
     hash ^= fact;

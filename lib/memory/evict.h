@@ -16,7 +16,7 @@ enum class [[nodiscard]] Evict : uint8_t {
 };
 
 // Empties the slot at `tail` (as find_tail() gave it with Push::Full). `taker` is the block of the
-// ring's taker. FULL -> TAKEN(dropped) -> bit cleared -> EMPTY: a kill in between is finished by whoever
+// ring's taker. After that look the caller has made sure that the ring is still of this incarnation. FULL -> TAKEN(dropped) -> bit cleared -> EMPTY: a kill in between is finished by whoever
 // meets TAKEN(dropped) next.
 Evict evict_oldest(const ChunkMap& map, ring::MpmcRing& ring, const ring::Tail& tail, uint64_t incarnation,
                    layout::AgentBlock& taker) noexcept;

@@ -3,8 +3,10 @@
 // hidden segment may be something else's in the child by the time it drops its copy of the Segment.
 #include "memory/segment.h"
 
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <boost/interprocess/exceptions.hpp>
@@ -31,6 +33,12 @@ class MemoryMappable {
  private:
   bip::mapping_handle_t handle_{};
 };
+
+std::size_t page_bytes_of(int fd) noexcept {
+  struct statfs status {};
+  const bool is_hugetlb = fstatfs(fd, &status) == 0 && status.f_type == HUGETLBFS_MAGIC;
+  return is_hugetlb ? static_cast<std::size_t>(status.f_bsize) : static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
 
 // Reserves addresses for `bytes` aligned to a huge page; null when there are none.
 std::byte* reserve_aligned(std::size_t bytes) noexcept {
@@ -65,6 +73,7 @@ Error map_error(int sys_errno, std::size_t bytes) {
 struct Segment::Mapping {
   bip::mapped_region region;
   pid_t owner = 0;
+  std::size_t page_bytes = 0;
   bool hidden = false;
 };
 
@@ -96,6 +105,8 @@ std::size_t Segment::size() const noexcept {
   return mapping_ == nullptr ? 0 : mapping_->region.get_size();
 }
 
+std::size_t Segment::page_bytes() const noexcept { return mapping_ == nullptr ? 0 : mapping_->page_bytes; }
+
 Result<Segment> Segment::map(int fd, Access access, std::size_t bytes, SegmentOptions options) {
   struct stat status{};
   if (fstat(fd, &status) != 0) return system_error("fstat a segment", errno);
@@ -113,6 +124,7 @@ Result<Segment> Segment::map(int fd, Access access, std::size_t bytes, SegmentOp
                           ? bip::mapped_region(MemoryMappable(fd), mode, 0, bytes, place, MAP_FIXED)
                           : bip::mapped_region(MemoryMappable(fd), mode, 0, bytes);
     mapping->owner = getpid();
+    mapping->page_bytes = page_bytes_of(fd);
     mapping->hidden = options.hidden_from_children;
     Segment segment(std::move(mapping));
     if (options.hidden_from_children && madvise(segment.data(), bytes, MADV_DONTFORK) != 0) {

@@ -31,6 +31,8 @@ class Segment {
   // Page aligned; aligned to a huge page when it is as large as one.
   std::byte* data() const noexcept;
   std::size_t size() const noexcept;
+  // What comes and goes as one: a huge page where the memory is hugetlb.
+  std::size_t page_bytes() const noexcept;
   std::span<std::byte> bytes() const noexcept { return {data(), size()}; }
 
   Segment() noexcept;

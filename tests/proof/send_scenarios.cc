@@ -1,4 +1,6 @@
 // The victim sends through rings.
+#include <array>
+
 #include "base/check.h"
 #include "proof/states.h"
 
@@ -98,6 +100,25 @@ void add_evictions(Scenarios& list) {
                     subscription.expected.pop_front();
                   },
                   send, 1, 0});
+  list.push_back({"send with drop-oldest to 1", "the ring is somebody else's since, and full", shape_for(2),
+                  [=](World& world) {
+                    make_receivers(world, 1, drop_oldest);
+                    send_and_receive(world, victim(world), 1);
+                    auto& epoch = world.segments().superblock().route_epoch;
+                    std::array<uint64_t, layout::kEpochShards> seen{};
+                    for (std::size_t shard = 0; shard < seen.size(); ++shard) seen[shard] = epoch[shard].load();
+                    Member& last = world.members().back();
+                    const uint32_t ring_id = last.subscriptions.front().ring_id;
+                    world.registry().settle(last.place.id, false);
+                    last.dead = true;
+                    last.subscriptions.clear();
+                    Subscription& subscription = world.subscribe(world.attach("newcomer"), drop_oldest);
+                    RIPSTOP_CHECK(subscription.ring_id == ring_id);
+                    fill(world, kCapacity);
+                    // Stands in for a victim that was stopped right after its look at the epoch.
+                    for (std::size_t shard = 0; shard < seen.size(); ++shard) epoch[shard].store(seen[shard]);
+                  },
+                  send, 0, 0});
   for (const State& state : {mail_states()[3], mail_states()[1]}) {
     list.push_back({"send with every policy", state.name, shape_for(4),
                     [=](World& world) {

@@ -8,23 +8,35 @@ import re
 import subprocess
 import sys
 
-WORDS = {
-    "K1": "an operation is stopped at each of its instructions; recovery runs on a copy of the memory",
-    "K2": "the same with SIGKILL; the memory must equal the copy",
-    "K3": "an agent is stopped at each instruction, the others go on; then it is killed, resumed, or resumed late",
-    "K4": "the supervisor is killed at each instruction of a recovery, alone and after two deaths; another one takes over",
-    "K5": "killed and stopped at each instruction of the wake path, with those to be woken asleep in the kernel",
-    "T1": "threads play processes on one mapping: the stress tests under ThreadSanitizer",
-    "C1": "twelve real processes and the supervisor killed, stopped and restarted at random; a ledger outside",
+# What a suite proves, and what its points are, in the order of the shared design's proof.md: how tools/proof runs
+# them and how their rows stand. README.md says more of each.
+SUITES = {
+    "K1": ("kill points", "an operation is stopped at each of its instructions; recovery runs on a copy of the memory"),
+    "K2": ("kill points", "the same with SIGKILL; the memory must equal the copy"),
+    "K3": ("kill points", "an agent is stopped at each instruction, the others go on; then it is killed, resumed, or resumed late"),
+    "K4": ("kill points", "the supervisor is killed at each instruction of a recovery, alone and after two deaths; another one takes over"),
+    "K5": ("kill points", "killed and stopped at each instruction of the wake path, with those to be woken asleep in the kernel"),
+    "E1": ("schedules", "all interleavings of small scenarios, a kill being one of the scheduler's choices"),
+    "E2": ("model states", "the protocol itself, as models in Promela: every state of each; wrong variants are rejected"),
+    "M1": ("mutants", "the suites have teeth: seeded protocol bugs, each found or argued equivalent"),
+    "T1": ("operations", "threads play processes on one mapping: the stress tests under ThreadSanitizer"),
+    "H1": ("faults", "corrupted memory and a live scribbler: the privileged side neither crashes nor hangs nor is misled"),
+    "H2": ("faults", "attacks on the mappings: truncation, holes, stolen pages, wrong descriptors, SIGBUS"),
+    "Z1": ("inputs", "every parser is fuzzed"),
+    "F1": ("faults", "every system call and allocation fails, or is the last"),
+    "F2": ("faults", "power loss for journal and spill: every prefix, torn, reordered, flipped bits"),
+    "P1": ("faults", "huge pages, pool, rings, descriptors and disk run out: a typed error, then full capacity again"),
+    "D1": ("faults", "death and identity: zombies, stops, reused pids, fork, exec, ends of threads, an absent supervisor"),
+    "C1": ("kill points", "twelve real processes and the supervisor killed, stopped and restarted at random; a ledger outside"),
 }
-NOT_KILLS = {"T1"}  # Whose points are no kill points, and not counted as such.
+CLAIMED = ["kill points", "schedules", "model states", "faults"]  # The other points are not counted in the claim.
 COLUMNS = ["points", "lost", "doubled", "leaked", "blocked", "wrong", "seconds"]
 HEAD = """# What is shown to hold
 
 `tools/proof` builds and runs every suite and writes this file. A row is one suite's last run.
 
-- points: kill points (K3: stop points), each one instruction of an operation that was begun in a given state;
-  of T1, operations.
+- points: what they are stands behind their number. A kill point (K3: a stop point) is one instruction of an operation
+  that was begun in a given state; the others are explained in [proof/README.md](proof/README.md).
 - lost, doubled, leaked, blocked: see the oracle, `tests/proof/judge.cc`. wrong: anything else, crashes included.
 - A point at which the memory is as it was one instruction before is judged with that one. K3 judges those together
   between which the stopped process has not even read the memory.
@@ -39,7 +51,16 @@ NOT_OURS = re.compile(r"ripstop::(proof|supervisor)|std::|typeinfo|\.part|\[clon
 def words_of(row):
     """A row of another build than the release is called like K1-clang."""
     suite, _, variant = row.partition("-")
-    return WORDS.get(suite, "") + (f" ({variant} build)" if variant else "")
+    return SUITES[suite][1] + (f" ({variant} build)" if variant else "")
+
+
+def kind_of(row):
+    return SUITES[row.partition("-")[0]][0]
+
+
+def place_of(row):
+    suite, _, variant = row.partition("-")
+    return list(SUITES).index(suite), variant
 
 
 def row_of(log, row, mode):
@@ -53,8 +74,27 @@ def row_of(log, row, mode):
     what = line.split(" what=", 1)[1] if " what=" in line else ""
     figures = dict(word.split("=", 1) for word in line.split(" what=", 1)[0].split()[1:])
     cells = [f"{int(figures[c]):,}" if c != "seconds" else figures[c] for c in COLUMNS]
+    cells[0] += " " + kind_of(row)
     command = f"tools/proof {mode} " + (f"--variant {variant} " if variant else "") + name
     return f"| {row} | {words_of(row)} | " + " | ".join(cells) + f" | {what} | `{command}` |"
+
+
+def claim_of(rows):
+    """The last line over all rows, and how many faults they show."""
+    points = dict.fromkeys(CLAIMED, 0)
+    fault_count = 0
+    for name, row in rows.items():
+        fault_count += "| FAILED" in row
+        cells = [cell.strip().replace(",", "") for cell in row.split("|")[3:9]]
+        number = cells[0].split(" ")[0]
+        if not number.isdigit():
+            continue
+        if kind_of(name) in points:
+            points[kind_of(name)] += int(number)
+        fault_count += sum(int(cell) for cell in cells[1:])
+    verdict = "0 lost, 0 doubled, 0 leaked, 0 blocked" if fault_count == 0 else f"FAULTS: {fault_count}"
+    counted = ", ".join(f"{points[kind]:,} {kind}" for kind in CLAIMED if points[kind] > 0)
+    return f"{counted}: {verdict}.", fault_count
 
 
 def functions(program, visited_file):
@@ -107,22 +147,14 @@ def main(log_folder, report, mode, program, chosen):
         name = file[:-4]
         if file.endswith(suffix + ".log") and name.count("-") == suffix.count("-") and (not chosen or name.removesuffix(suffix) in chosen):
             rows[name] = row_of(os.path.join(log_folder, file), name, mode)
-    points = faults = 0
-    for name, row in rows.items():
-        cells = [cell.strip().replace(",", "") for cell in row.split("|")[3:9]]
-        if not cells[0].isdigit():
-            continue
-        points += int(cells[0]) if name not in NOT_KILLS else 0
-        faults += sum(int(cell) for cell in cells[1:])
-    verdict = "0 lost, 0 doubled, 0 leaked, 0 blocked" if faults == 0 else f"{faults} FAULTS"
-    claim = f"{points:,} kill points: {verdict}."
+    claim, fault_count = claim_of(rows)
     visited = os.path.join(log_folder, "K1.visited")
     if (not chosen or "K1" in chosen) and variant == "release" and os.path.exists(visited):
         old_functions = function_section(program, visited)
     with open(report, "w", encoding="utf-8") as out:
-        out.write(HEAD + "\n".join(rows[name] for name in sorted(rows)) + f"\n\n**{claim}**\n" + old_functions)
+        out.write(HEAD + "\n".join(rows[name] for name in sorted(rows, key=place_of)) + f"\n\n**{claim}**\n" + old_functions)
     print(claim)
-    return 0 if faults == 0 else 1
+    return 0 if fault_count == 0 else 1
 
 
 if __name__ == "__main__":

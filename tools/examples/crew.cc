@@ -8,6 +8,7 @@
 // figures and exits with 0 only if they add up.
 #include <ripstop/ripstop.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cinttypes>
 #include <csignal>
@@ -24,6 +25,10 @@ namespace {
 
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
+
+// Unanswered jobs that a worker may have. All workers' together fit into the planner's inbox, so that planner
+// and workers never wait for one another's room; and a worker that hangs costs the others nothing.
+constexpr std::size_t kWindow = 32;
 
 volatile std::sig_atomic_t ending = 0;
 
@@ -48,14 +53,19 @@ int run_worker(const std::string& name) {
   while (ending == 0) {
     auto job = jobs->take(200ms);
     if (!job) continue;
-    auto answer = answers->loan();
-    if (!answer) return ripstop::exit_code(answer.error());
-    auto root = answer->root();
-    root.setNumber(job->root().getNumber());
-    root.setWorker(name);
-    root.setValue(work(job->root().getSeed(), job->root().getRounds()));
-    root.setAttempt(job->info().attempt);
-    (void)answer->send();  // A planner that has ended wants no answer.
+    const uint64_t value = work(job->root().getSeed(), job->root().getRounds());
+    // The job is released when its answer is on its way, not before. A planner that hangs gets it again and
+    // again; one that has ended wants none.
+    for (bool full = true; full && ending == 0;) {
+      auto answer = answers->loan();
+      if (!answer) return ripstop::exit_code(answer.error());
+      auto root = answer->root();
+      root.setNumber(job->root().getNumber());
+      root.setWorker(name);
+      root.setValue(value);
+      root.setAttempt(job->info().attempt);
+      full = answer->send().outcome == ripstop::SendOutcome::Full;
+    }
   }
   return 0;
 }
@@ -63,6 +73,7 @@ int run_worker(const std::string& name) {
 struct Worker {
   std::string name;
   ripstop::Publisher<Job> jobs;
+  std::size_t unanswered_count = 0;
   uint64_t answered_count = 0;
   bool gone = false;
 };
@@ -96,10 +107,29 @@ class Planner {
   void hand_out(Clock::time_point end) {
     auto next = Clock::now();
     for (std::size_t turn = 0; Clock::now() < end && ending == 0; ++turn) {
-      hand_to(turn % workers_.size());
-      next += 100us;
-      while (Clock::now() < next) take_answers(std::chrono::duration_cast<std::chrono::nanoseconds>(next - Clock::now()));
+      const std::size_t index = turn % workers_.size();
+      if (is_there(workers_[index]) && workers_[index].unanswered_count < kWindow) hand_to(index);
+      // Never more than a burst behind: what the machine held up is not made good in one go.
+      next = std::max(next + 100us, Clock::now() - 10ms);
+      while (take_answer(0ns)) {
+      }
+      for (auto now = Clock::now(); now < next; now = Clock::now()) {
+        (void)take_answer(std::chrono::duration_cast<std::chrono::nanoseconds>(next - now));
+      }
     }
+  }
+
+  // Says so when that changes.
+  static bool is_there(Worker& worker) {
+    const bool gone = worker.jobs.receiver_count() == 0;
+    if (gone != worker.gone) {
+      std::printf(gone ? "planner: %s is gone, with %zu jobs in its hands; the others go on\n"
+                       : "planner: %s is back, with %zu jobs to finish\n",
+                  worker.name.c_str(), worker.unanswered_count);
+      std::fflush(stdout);
+      worker.gone = gone;
+    }
+    return !gone;
   }
 
   void hand_to(std::size_t index) {
@@ -118,39 +148,34 @@ class Planner {
     const ripstop::Sent sent = job->send({.timeout = 10ms});
     if (!sent) {
       ++refused_count_;
-      if (!worker.gone && sent.outcome != ripstop::SendOutcome::Full) {
-        const auto why = ripstop::to_string(sent.outcome);
-        std::printf("planner: job %" PRIu64 " for %s: %.*s; the others go on\n", number, worker.name.c_str(),
-                    static_cast<int>(why.size()), why.data());
-        std::fflush(stdout);
-        worker.gone = true;
-      }
       return;
     }
     ++sent_count_;
-    worker.gone = false;
+    ++worker.unanswered_count;
     pending_[number] = {index, work(number * 0x9e3779b97f4a7c15u + 1, 200)};
   }
 
-  void take_answers(std::chrono::nanoseconds timeout) {
-    auto answer = answers_.take(timeout);
-    if (!answer) return;
+  bool take_answer(std::chrono::nanoseconds timeout) {
+    auto answer = timeout.count() == 0 ? answers_.take() : answers_.take(timeout);
+    if (!answer) return false;
     auto root = answer->root();
     const auto job = pending_.find(root.getNumber());
     if (job == pending_.end()) {
       // Its worker was killed between the answer and the end of the job: the next one did it again.
       ++(root.getAttempt() > 0 ? repeated_count_ : unknown_count_);
-      return;
+      return true;
     }
     if (root.getAttempt() > 0) ++inherited_count_;
     if (job->second.value != root.getValue()) ++wrong_count_;
     ++workers_[job->second.worker].answered_count;
+    --workers_[job->second.worker].unanswered_count;
     ++answered_count_;
     pending_.erase(job);
+    return true;
   }
 
   void collect(Clock::time_point end) {
-    while (!pending_.empty() && Clock::now() < end) take_answers(50ms);
+    while (!pending_.empty() && Clock::now() < end) (void)take_answer(50ms);
   }
 
   // Jobs without an answer are the ones a worker had when it was killed.
@@ -162,8 +187,8 @@ class Planner {
                   worker.answered_count, left[worker.name]);
     }
     uint64_t lost_count = 0;
-    for (const Worker& worker : workers_) {
-      if (!worker.gone) lost_count += left[worker.name];
+    for (Worker& worker : workers_) {
+      if (is_there(worker)) lost_count += left[worker.name];
     }
     std::printf("planner: %" PRIu64 " sent, %" PRIu64 " answered, %" PRIu64 " of them by a successor; %zu in a killed worker's hands, %"
                 PRIu64 " refused with a reason\n",

@@ -65,8 +65,12 @@ std::vector<Alarm> find_alarms(const Command& command, const FabricView& fabric,
   }
   for (const NodeView& node : nodes) {
     if (node.poisoned) {
-      alarms.push_back(
-          {"memory", "node " + std::to_string(node.index) + " lost a page", "restart the fabric"});
+      const std::string pages = node.lost_pages > 1 ? std::to_string(node.lost_pages) + " pages" : "a page";
+      const std::string pid = std::to_string(fabric.supervisor.pid);
+      alarms.push_back({"memory",
+                        "node " + std::to_string(node.index) + " lost " + pages +
+                            ": what lay there is gone, and agents that touch it end by SIGBUS",
+                        "end the fabric and start it again: kill " + pid + "; ripstopd --fabric " + fabric.name});
     }
     for (const ClassView& k : node.classes) {
       const uint32_t used = k.chunks_held + k.chunks_loaned;

@@ -10,6 +10,7 @@
 
 #include "ripstop/agent.h"
 #include "shmctl/bench_child.h"
+#include "shmctl/bench_line.h"
 #include "shmctl/door.h"
 
 namespace ripstop::shmctl {
@@ -249,6 +250,9 @@ Result<BenchResult> run_bench(const Command& command, const BenchPlan& plan) {
   if (pingpong) {
     result->message_count = result->round_trips_ns.size();
     std::sort(result->round_trips_ns.begin(), result->round_trips_ns.end());
+    auto line_ns = measure_line_ns();
+    if (!line_ns) return line_ns.error();
+    result->line_ns = *line_ns;
   }
   return result;
 }

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,7 @@ struct BenchResult {
   uint64_t delivery_count = 0;  // Messages that receivers took and read.
   uint64_t duration_ns = 0;
   std::vector<uint64_t> round_trips_ns;  // pingpong, ascending.
+  std::optional<uint64_t> line_ns;       // pingpong: a bare cache line one way, right after (bench_line.h).
 };
 
 // Writes every byte of each payload, and reads every byte of it.

@@ -29,7 +29,8 @@ Error with_nearest_fabric(Error error, const Command& command) {
 Result<Inspector> look_in(const Command& command) {
   auto inspector = Inspector::open({.fabric = command.settings.fabric,
                                     .socket = command.settings.socket,
-                                    .timeout = std::chrono::milliseconds(500)});
+                                    .timeout = std::chrono::milliseconds(500),
+                                    .survive_lost_pages = true});
   if (!inspector) return with_nearest_fabric(inspector.error(), command);
   return inspector;
 }

@@ -113,7 +113,15 @@ const Telling<AgentView>& agent_row_telling() {
       {{"dropped_count", "DROP", Kind::Count, Show::Table,
         "given up to its subscriptions' overflow policies"},
        [](const A& a) { return a.dropped_count; }},
-      {{"shared_bytes", "SHARED", Kind::Bytes, Show::Table,
+      {{"p50_ns", "P50", Kind::Duration, Show::Table, "publish to take, median", true},
+       [](const A& a) {
+         return a.latency.count == 0 ? JsonValue(nullptr) : JsonValue(a.latency.p50_ns);
+       }},
+      {{"p99_ns", "P99", Kind::Duration, Show::Table, "publish to take, 99th percentile", true},
+       [](const A& a) {
+         return a.latency.count == 0 ? JsonValue(nullptr) : JsonValue(a.latency.p99_ns);
+       }},
+      {{"shared_bytes", "SHARED", Kind::Bytes, Show::Wide,
         "shared memory of its own: inbox, counters; slabs apart"},
        [](const A& a) { return a.shared_bytes; }},
       {{"slab_bytes", "SLABS", Kind::Bytes, Show::Wide, "slabs from which it alone allocates"},
@@ -122,14 +130,6 @@ const Telling<AgentView>& agent_row_telling() {
        [](const A& a) { return or_null(a.last_take_ns); }},
       {{"last_publish_ns", "PUBLISHED", Kind::Duration, Show::Wide, "age of its last send", true},
        [](const A& a) { return or_null(a.last_publish_ns); }},
-      {{"p50_ns", "P50", Kind::Duration, Show::Wide, "publish to take, median", true},
-       [](const A& a) {
-         return a.latency.count == 0 ? JsonValue(nullptr) : JsonValue(a.latency.p50_ns);
-       }},
-      {{"p99_ns", "P99", Kind::Duration, Show::Wide, "publish to take, 99th percentile", true},
-       [](const A& a) {
-         return a.latency.count == 0 ? JsonValue(nullptr) : JsonValue(a.latency.p99_ns);
-       }},
       {{"lost_count", "LOST", Kind::Count, Show::Wide, "gaps in the publishers' sequences"},
        [](const A& a) { return a.lost_count; }},
       {{"corrupt_count", "CORRUPT", Kind::Count, Show::Wide,

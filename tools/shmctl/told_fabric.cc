@@ -228,6 +228,8 @@ const Telling<ClassOnNode>& segment_telling() {
        [](const C& c) { return c.node.bound; }},
       {{"poisoned", "POISONED", Kind::Flag, Show::Wide, "a page of it was lost"},
        [](const C& c) { return c.node.poisoned; }},
+      {{"lost_pages", "LOST", Kind::Count, Show::Wide, "pages of it that were lost, as far as they were met"},
+       [](const C& c) { return c.node.lost_pages; }},
       {{"agent_count", "AGENTS", Kind::Count, Show::Wide, "agents whose inbox lies there"},
        [](const C& c) { return c.node.agent_count; }},
   };

@@ -92,6 +92,9 @@ const Telling<BenchFacts>& telling() {
        [](const B& b) { return one_way_ns(b, 0.99); }},
       {{"p999_ns", "", Kind::Duration, Show::JsonOnly, "99.9th percentile", true},
        [](const B& b) { return one_way_ns(b, 0.999); }},
+      {{"line_ns", "", Kind::Duration, Show::JsonOnly,
+        "a bare cache line, spinning, one way, median: what the cores need for any message", true},
+       [](const B& b) { return b.result.line_ns ? JsonValue(*b.result.line_ns) : JsonValue(nullptr); }},
   };
   return list;
 }
@@ -149,6 +152,10 @@ void print_words(const Command& command, const BenchFacts& facts, const HostFact
     };
     std::printf("  one way     p50 %s   p95 %s   p99 %s   p99.9 %s\n", text(0.5).c_str(),
                 text(0.95).c_str(), text(0.99).c_str(), text(0.999).c_str());
+    std::printf("  the floor   %s\n",
+                facts.result.line_ns
+                    ? (duration_text(*facts.result.line_ns, utf8) + ", a bare cache line, both sides spinning").c_str()
+                    : "not measured: the two processes had no two cores");
     std::printf("  trips       %s/s\n",
                 count_text(std::round(per_second(facts.result.message_count, facts))).c_str());
   } else {

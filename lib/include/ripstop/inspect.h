@@ -31,6 +31,9 @@ struct InspectOptions {
   std::string fabric = "default";          // $RIPSTOP_FABRIC overrides an unchanged default.
   std::string socket;                      // The supervisor's; empty: where that fabric's lies.
   std::chrono::milliseconds timeout{500};  // For the supervisor, then for the keeper.
+  // A page of the memory that is gone reads as zeros instead of ending this process by SIGBUS. Sets the
+  // process's handler of that signal: for programs that are there to look.
+  bool survive_lost_pages = false;
 };
 
 // A process as the kernel shows it, without its cooperation.
@@ -106,7 +109,8 @@ struct NodeView {
   std::string pages_asked;  // small, transparent, huge.
   std::string pages_got;
   bool bound = false;
-  bool poisoned = false;
+  bool poisoned = false;    // It lost a page: the supervisor met a hole, or this look did.
+  uint32_t lost_pages = 0;  // As far as they were met.
   uint32_t agent_count = 0;
   std::vector<ClassView> classes;
   uint32_t corrupt = 0;

@@ -561,12 +561,10 @@ TEST_F(SettlementTest, AnotherAgentsMailIsNotTouched) {
   expect_all_free();
 }
 
-// Whatever an agent scribbled, the supervisor ends, and quickly.
+// Whatever an agent scribbled, the supervisor ends. How many steps it takes: tests/proof/scribbler.
 TEST(SettlementOfGarbage, InEveryWordOfANodeEndsWithoutACrash) {
-  const auto start = std::chrono::steady_clock::now();
-  uint64_t seed = 0;
-  while (std::chrono::steady_clock::now() - start < std::chrono::milliseconds(1'500)) {
-    std::mt19937_64 random(seed++);
+  for (uint64_t seed = 0; seed < 300; ++seed) {
+    std::mt19937_64 random(seed);
     FakeFabric fabric(FakeShape{2, 4, {{256, 8, 2}, {512, 2, 1}}, {4, 2, 4, 1, 8}, 2, 4});
     for (uint32_t agent = 1; agent < 8; ++agent) fabric.attach(agent);
     fabric.open_queue(1, 1);
@@ -604,7 +602,6 @@ TEST(SettlementOfGarbage, InEveryWordOfANodeEndsWithoutACrash) {
     (void)settlement.open_queue(99, 501);
     settlement.open_inbox(99, 501);
   }
-  EXPECT_GT(seed, 5u);
 }
 
 TEST(SettlementOfGarbage, AReopenedLaneWorksWhateverWasInIt) {

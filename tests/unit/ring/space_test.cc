@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
@@ -9,6 +10,20 @@ namespace ripstop::ring {
 namespace {
 
 constexpr uint64_t kMs = 1'000'000;
+constexpr std::chrono::nanoseconds kSlice{kSpaceSliceNs};
+
+// The shortest of up to twenty calls: of a call that sleeps a whole slice all are that long, and on a busy
+// machine one is not.
+template <class Call>
+std::chrono::nanoseconds shortest(Call call) {
+  std::chrono::nanoseconds best = std::chrono::nanoseconds::max();
+  for (int i = 0; i < 20 && best >= kSlice; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    call();
+    best = std::min<std::chrono::nanoseconds>(best, std::chrono::steady_clock::now() - start);
+  }
+  return best;
+}
 
 TEST(Space, AWaiterIsAnnouncedBeforeItLooksAgain) {
   layout::RingBack back{};
@@ -22,31 +37,34 @@ TEST(Space, AWaiterIsAnnouncedBeforeItLooksAgain) {
 
 TEST(Space, DoesNotSleepWhenThereIsRoomAfterAll) {
   join_heavy_fences();
-  layout::RingBack back{};
-  const auto start = std::chrono::steady_clock::now();
-  wait_for_space(back, 10'000 * kMs, []() noexcept { return true; });
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+  EXPECT_LT(shortest([] {
+              layout::RingBack back{};
+              wait_for_space(back, 10'000 * kMs, []() noexcept { return true; });
+            }),
+            kSlice);
 }
 
 TEST(Space, SleepsNoLongerThanItsTime) {
   join_heavy_fences();
-  layout::RingBack back{};
-  const auto start = std::chrono::steady_clock::now();
-  wait_for_space(back, kMs, []() noexcept { return false; });
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+  EXPECT_LT(shortest([] {
+              layout::RingBack back{};
+              wait_for_space(back, kMs, []() noexcept { return false; });
+            }),
+            kSlice);
 }
 
 TEST(Space, ARoomMadeBetweenLookAndSleepEndsTheSleep) {
   // The taker comes after the look: it moves the word, and the sleep finds it moved.
   join_heavy_fences();
-  layout::RingBack back{};
-  const auto start = std::chrono::steady_clock::now();
-  wait_for_space(back, 10'000 * kMs, [&]() noexcept {
-    wake_space_waiters(back);
-    return false;
-  });
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(45)) << "it slept a whole slice";
-  EXPECT_FALSE(has_space_waiters(back));
+  EXPECT_LT(shortest([] {
+              layout::RingBack back{};
+              wait_for_space(back, 10'000 * kMs, [&]() noexcept {
+                wake_space_waiters(back);
+                return false;
+              });
+              EXPECT_FALSE(has_space_waiters(back));
+            }),
+            kSlice);
 }
 
 TEST(Space, AWakeReachesAllWaiters) {
