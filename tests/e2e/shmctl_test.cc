@@ -246,6 +246,51 @@ TEST_F(ShmctlTest, TapWatchesAndTheOthersStillReceive) {
   EXPECT_EQ(std::count(ended.out.begin(), ended.out.end(), '\n'), 5);
 }
 
+TEST_F(ShmctlTest, ReceivesByPatternAndShowsWhoReceivesAndWhy) {
+  start_supervisor();
+  Running sub = start_shmctl({"sub", "agent.*.plan", "-n", "2", "--timeout", "10s"});
+  ASSERT_EQ(shmctl({"wait", "topic", "agent.*.plan", "--timeout", "5s"}).status, 0);
+  ASSERT_EQ(shmctl({"wait", "topic", "agent.solver.plan", "--timeout", "5s"}).status, 0) << "a pattern names it";
+  start_agent("listener", "agent.solver.plan", true);
+  EXPECT_EQ(json({"pub", "agent.solver.plan", "one"}, 0)["receiver_count"], 2);
+  const Json topic = json({"show", "topic", "agent.solver.plan"}, 0)["topic"];
+  ASSERT_EQ(topic["subscribers"].size(), 2u);
+  EXPECT_EQ(topic["subscribers"][0]["topic"], "agent.solver.plan");
+  EXPECT_EQ(topic["subscribers"][1]["topic"], "agent.*.plan");
+  const Json pattern = json({"show", "topic", "agent.*.plan"}, 0)["topic"];
+  EXPECT_EQ(pattern["is_pattern"], true);
+  EXPECT_EQ(pattern["topics"], Json({"agent.solver.plan"}));
+  const Json rows = json({"topics"}, 0)["rows"];
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0]["subscriber_count"], 2);
+  EXPECT_EQ(rows[1]["name"], "agent.*.plan");
+  // A topic that nobody has named yet, but that a pattern names.
+  EXPECT_EQ(shmctl({"pub", "agent.planner.plan", "two"}).status, 0);
+  const Ended ended = sub.wait();
+  EXPECT_EQ(ended.status, 0) << ended.err;
+  EXPECT_NE(ended.out.find("agent.solver.plan #1"), std::string::npos) << ended.out;
+  EXPECT_NE(ended.out.find("agent.planner.plan #1"), std::string::npos) << ended.out;
+  Running tap = start_shmctl({"tap", "#", "-n", "1", "--timeout", "10s", "-o", "jsonl"});
+  ASSERT_EQ(shmctl({"wait", "topic", "**", "--timeout", "5s"}).status, 0);
+  EXPECT_EQ(shmctl({"pub", "anything", "three"}).status, 0);
+  EXPECT_EQ(Json::parse(tap.wait().out)["topic"], "anything");
+  const Json rates = json({"hz", "agent.**", "-n", "1", "--interval", "50ms"}, 0)["rows"];
+  ASSERT_GE(rates.size(), 1u);
+  EXPECT_EQ(rates[0]["topic"], "agent.**");
+  const Ended refused = shmctl({"sub", "a.**.b"});
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_NE(refused.err.find("not the last token"), std::string::npos) << refused.err;
+}
+
+TEST_F(ShmctlTest, AStrictFabricNamesTheNearestTopic) {
+  start_supervisor({"--set", "strict_topics=true", "--set", R"(declare_topics=["agent.planner.plan", "jobs.**"])"});
+  const Ended refused = shmctl({"sub", "agent.planer.plan", "-n", "1", "--timeout", "1s"});
+  EXPECT_EQ(refused.status, 3);
+  EXPECT_NE(refused.err.find("did you mean agent.planner.plan?"), std::string::npos) << refused.err;
+  EXPECT_EQ(shmctl({"topics"}).out.find("planer"), std::string::npos);
+  EXPECT_EQ(shmctl({"sub", "jobs.mend", "-n", "1", "--timeout", "50ms"}).status, 4);
+}
+
 TEST_F(ShmctlTest, TellsStuckFromStopped) {
   start_supervisor();
   start_agent("sleeper", "tasks", false);

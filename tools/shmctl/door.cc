@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/nearest_name.h"
 
 
@@ -59,6 +61,14 @@ std::vector<std::string> agent_names(const Inspector& inspector) {
   std::vector<std::string> names;
   for (const AgentView& agent : inspector.agents()) names.push_back(agent.name);
   return names;
+}
+
+bool has_subscriber(const Inspector& inspector, const std::string& topic) {
+  if (const auto view = inspector.topic(topic)) return !view->subscribers.empty();
+  const std::vector<TopicView> patterns = inspector.patterns();
+  return check_topic(topic) && std::any_of(patterns.begin(), patterns.end(), [&](const TopicView& pattern) {
+           return pattern_matches(pattern.name, topic);
+         });
 }
 
 std::vector<std::string> topic_names(const Inspector& inspector) {

@@ -22,6 +22,10 @@ Result<Agent> go_in(const Command& command, Wait wait = Wait::Sleep);
 Error with_nearest(Error error, std::string_view wanted, const std::vector<std::string>& names,
                    std::string_view see);
 
+// Whether anybody subscribes to the topic, or to a pattern that names it: it need not have been named.
+// Of a pattern: whether anybody subscribes to it.
+bool has_subscriber(const Inspector& inspector, const std::string& topic);
+
 std::vector<std::string> agent_names(const Inspector& inspector);
 std::vector<std::string> topic_names(const Inspector& inspector);
 

@@ -25,7 +25,8 @@ std::string hex_start(std::string_view bytes) {
 
 void print_line(const Command& command, const MessageFacts& facts) {
   const Terminal& t = command.settings.terminal;
-  const std::string head = "#" + std::to_string(facts.info.sequence) + " " +
+  const bool many = !check_topic(command.arguments[0]);  // It listens to a pattern.
+  const std::string head = (many ? facts.topic + " " : "") + "#" + std::to_string(facts.info.sequence) + " " +
                            printable(facts.source) + " " + duration_text(facts.age_ns, t.utf8) +
                            " " + bytes_text(facts.payload.size());
   const bool text = is_utf8(facts.payload);

@@ -59,7 +59,7 @@ int receive(const Command& command, const SubscriberOptions& options) {
   if (!count) return exit_code(count.error());
   if (!timeout) return exit_code(timeout.error());
   const std::string& topic = command.arguments[0];
-  if (const auto checked = check_topic(topic); !checked) return exit_code(checked.error());
+  if (const auto checked = check_pattern(topic); !checked) return exit_code(checked.error());
   auto agent = go_in(command);
   if (!agent) return exit_code(agent.error());
   auto subscriber = agent->subscriber(topic, options);

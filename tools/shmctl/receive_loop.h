@@ -6,7 +6,7 @@
 
 namespace ripstop::shmctl {
 
-// Subscribes to the verb's first argument and prints what comes. Heeds --count and --timeout.
+// Subscribes to the verb's first argument, a topic or a pattern, and prints what comes. Heeds --count and --timeout.
 // Returns the exit status: 0 (enough), 4 (the time was over before), 130 (^C).
 int receive(const Command& command, const SubscriberOptions& options);
 

@@ -66,7 +66,8 @@ const Telling<SubscriptionView>& subscription_telling() {
   static const Telling<S> telling = {
       {{"agent", "AGENT", Kind::Text, Show::Table, "who subscribes"},
        [](const S& s) { return s.agent; }},
-      {{"topic", "TOPIC", Kind::Text, Show::Table, "to what"}, [](const S& s) { return s.topic; }},
+      {{"topic", "TO", Kind::Text, Show::Table, "to which topic or pattern"},
+       [](const S& s) { return s.topic; }},
       {{"message_count", "TAKEN", Kind::Count, Show::Table, "messages taken"},
        [](const S& s) { return s.message_count; }},
       {{"byte_count", "BYTES", Kind::Bytes, Show::Table, "their payload"},

@@ -1,7 +1,9 @@
 // Rates from two readings of the publishers' counters: nothing is subscribed, nobody is slowed.
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 
+#include "ripstop/agent.h"
 #include "shmctl/door.h"
 #include "shmctl/interrupt.h"
 #include "shmctl/listing.h"
@@ -26,7 +28,7 @@ struct Rate {
 
 const Telling<Rate>& telling() {
   static const Telling<Rate> list = {
-      {{"topic", "", Kind::Text, Show::JsonOnly, "the topic"},
+      {{"topic", "TOPIC", Kind::Text, Show::Table, "the topic; of all together, what was asked for"},
        [](const Rate& r) { return r.topic; }},
       {{"agent", "AGENT", Kind::Text, Show::Table, "who publishes; empty: all together"},
        [](const Rate& r) { return r.agent; }},
@@ -58,10 +60,10 @@ std::vector<Rate> rates_between(const TopicView& before, const TopicView& now, d
   for (const PublisherView& publisher : now.publishers) {
     const auto earlier = std::find_if(
         before.publishers.begin(), before.publishers.end(), [&](const PublisherView& p) {
-          return p.agent_id == publisher.agent_id && p.agent == publisher.agent;
+          return p.agent_id == publisher.agent_id && p.agent == publisher.agent && p.topic_id == publisher.topic_id;
         });
     const PublisherView base = earlier == before.publishers.end() ? PublisherView{} : *earlier;
-    Rate rate{.topic = now.name, .agent = publisher.agent, .seconds = seconds};
+    Rate rate{.topic = publisher.topic, .agent = publisher.agent, .seconds = seconds};
     rate.messages_per_s =
         static_cast<double>(grown(publisher.message_count, base.message_count)) / seconds;
     rate.bytes_per_s = static_cast<double>(grown(publisher.byte_count, base.byte_count)) / seconds;
@@ -113,6 +115,22 @@ void print_rates(const Command& command, const std::vector<Rate>& rates) {
   }
 }
 
+// What is published to all topics that a pattern names, as if it were one.
+TopicView seen_together(const Inspector& inspector, const std::string& pattern) {
+  TopicView all;
+  all.name = pattern;
+  for (TopicView& topic : inspector.topics()) {
+    if (!pattern_matches(pattern, topic.name)) continue;
+    std::move(topic.publishers.begin(), topic.publishers.end(), std::back_inserter(all.publishers));
+  }
+  return all;
+}
+
+Result<TopicView> seen(const Inspector& inspector, const std::string& name) {
+  if (check_topic(name) || !check_pattern(name)) return inspector.topic(name);
+  return seen_together(inspector, name);
+}
+
 int run(const Command& command) {
   const auto interval = command.duration("interval", 1'000'000'000);
   const auto count = command.number("count", 0, 1, 1'000'000'000);
@@ -122,7 +140,7 @@ int run(const Command& command) {
   auto inspector = look_in(command);
   if (!inspector) return exit_code(inspector.error());
   const std::string& name = command.arguments[0];
-  auto before = inspector->topic(name);
+  auto before = seen(*inspector, name);
   if (!before)
     return exit_code(
         with_nearest(before.error(), name, topic_names(*inspector), to_type(command, "topics")));
@@ -131,7 +149,7 @@ int run(const Command& command) {
   uint64_t before_ns = now_ns();
   for (uint64_t i = 0; *count == 0 || i < *count; ++i) {
     if (!interrupt.sleep(*interval)) return kInterruptedStatus;
-    auto now = inspector->topic(name);
+    auto now = seen(*inspector, name);
     if (!now) return exit_code(now.error());
     const uint64_t time_ns = now_ns();
     print_rates(command,
@@ -162,11 +180,11 @@ const Verb& verb_hz() {
           "a line for each publisher.",
       .access = Access::Reads,
       .lists = false,
-      .arguments = {{"TOPIC", "which topic", false, Names::Topic}},
+      .arguments = {{"TOPIC", "which topic, or a pattern: all topics that it names", false, Names::Topic}},
       .flags = {{"-n,--count", "N", "end after so many lines"},
                 {"-i,--interval", "TIME", "of one line; 1s"}},
       .fields = answer_fields(),
-      .examples = {"shmctl hz agent.planner.task", "shmctl hz agent.planner.task -n 1 --json"},
+      .examples = {"shmctl hz agent.planner.task", "shmctl hz 'agent.**' -o wide", "shmctl hz agent.planner.task -n 1 --json"},
       .run = run,
   };
   return verb;

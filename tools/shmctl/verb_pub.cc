@@ -158,8 +158,7 @@ int finish(const Command& command, const Tally& tally, uint64_t timeout_ns) {
 bool somebody_subscribes(const Command& command, const std::string& topic) {
   auto inspector = look_in(command);
   if (!inspector) return true;  // Attach will say what is wrong.
-  const auto view = inspector->topic(topic);
-  return view && !view->subscribers.empty();
+  return has_subscriber(*inspector, topic);
 }
 
 // Until the topic has a receiver. 0: it has; else the exit status.

@@ -101,10 +101,10 @@ int show_topic(const Command& command, const Inspector& inspector, const std::st
     return exit_code(
         with_nearest(topic.error(), name, topic_names(inspector), to_type(command, "topics")));
   if (printed_json(command, "topic", topic_full_telling(), *topic)) return 0;
-  print_title(command, "topic", topic->name);
+  print_title(command, topic->is_pattern ? "pattern" : "topic", topic->name);
   print_scalars(command, fields_of(topic_full_telling()), row_of(topic_full_telling(), *topic));
   print_part(command, "publishers", publisher_telling(), topic->publishers, "topic");
-  print_part(command, "subscribers", subscription_telling(), topic->subscribers, "topic");
+  print_part(command, "subscribers", subscription_telling(), topic->subscribers);
   if (topic->subscribers.empty())
     std::printf("\nNobody subscribes: %s\n", to_type(command, "sub " + topic->name).c_str());
   return 0;

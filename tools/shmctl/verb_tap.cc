@@ -19,7 +19,7 @@ int run(const Command& command) {
 const Verb& verb_tap() {
   static const Verb verb = {
       .name = "tap",
-      .summary = "Watch a topic without slowing anybody; says what it skipped",
+      .summary = "Watch topics without slowing anybody; says what it skipped",
       .detail =
           "A passive observer with a ring of its own that gives up the oldest message: a publisher "
           "never waits for "
@@ -28,12 +28,12 @@ const Verb& verb_tap() {
           "standard error, in JSON as skipped_count.",
       .access = Access::Attaches,
       .lists = false,
-      .arguments = {{"TOPIC", "which topic", false, Names::Topic}},
+      .arguments = {{"TOPIC", "which topic, or a pattern of topics: 'agent.*.plan', 'agent.**'", false, Names::Topic}},
       .flags = {{"-n,--count", "N", "end after so many messages"},
                 {"-t,--timeout", "TIME",
                  "end after this time; status 4 when messages are missing"}},
       .fields = fields_of(message_telling()),
-      .examples = {"shmctl tap agent.planner.task", "shmctl tap agent.planner.task -o jsonl"},
+      .examples = {"shmctl tap agent.planner.task", "shmctl tap '**'", "shmctl tap agent.planner.task -o jsonl"},
       .run = run,
   };
   return verb;

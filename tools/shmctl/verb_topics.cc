@@ -11,7 +11,9 @@ int run(const Command& command) {
   auto inspector = look_in(command);
   if (!inspector) return exit_code(inspector.error());
   Listing listing;
-  listing.rows = rows_of(topic_row_telling(), inspector->topics());
+  std::vector<TopicView> rows = inspector->topics();
+  for (TopicView& pattern : inspector->patterns()) rows.push_back(std::move(pattern));
+  listing.rows = rows_of(topic_row_telling(), rows);
   listing.empty = "No topic has been named on fabric " + command.settings.fabric +
                   " yet. Topics need no creation; try:\n  " + to_type(command, "sub hello");
   return print_listing(command, std::move(listing));
@@ -25,7 +27,8 @@ const Verb& verb_topics() {
       .summary = "What is published and subscribed to, with counts",
       .detail =
           "Counts are those of the agents attached now: they end with them. A topic stays known "
-          "once named.",
+          "once named. Patterns that are subscribed to stand behind the topics; their subscribers "
+          "are counted with each topic too.",
       .access = Access::Reads,
       .lists = true,
       .arguments = {},

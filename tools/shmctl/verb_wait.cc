@@ -17,8 +17,7 @@ bool is_there(const Inspector& inspector, const std::string& kind, const std::st
     const auto agent = inspector.agent(name);
     return agent && agent->live;
   }
-  const auto topic = inspector.topic(name);
-  return topic && !topic->subscribers.empty();
+  return has_subscriber(inspector, name);
 }
 
 int run(const Command& command) {
