@@ -138,10 +138,10 @@ class Inbox {
   uint32_t unsampled_count_ = 0;   // Takes since.
   uint32_t busy_run_ = 0;    // Takes in a row that found something: more is likely to be there.
   std::vector<SubscriberCore*> subscribers_;
-  PatternOwners patterns_;
   std::size_t pending_count_ = 0;  // Over all subscribers.
   std::vector<std::unique_ptr<InHand>> in_hand_pool_;
   std::vector<InHand*> in_hand_free_;
+  PatternOwners patterns_;
 };
 
 }  // namespace ripstop::detail

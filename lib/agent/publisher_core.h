@@ -127,7 +127,6 @@ class PublisherCore {
   layout::PublisherRow* row_;
   Sender* sender_ = nullptr;
   uint64_t route_epoch_ = ~uint64_t{0};
-  uint64_t name_asked_ns_ = 0;
   std::vector<Receiver> receivers_;
   DirectLane direct_;
   // Messages in a row that a direct lane could have taken, to receivers that were awake.
@@ -136,6 +135,7 @@ class PublisherCore {
   std::vector<Target> targets_;
   std::vector<uint32_t> names_;
   std::vector<Delivery> deliveries_;
+  uint64_t name_asked_ns_ = 0;  // When the supervisor was last asked to name the topic.
 };
 
 }  // namespace ripstop::detail

@@ -1,5 +1,7 @@
 // Method: a process that is called "worker" is killed with messages in lane and hand. Another of its name comes
 // in time, or nobody does.
+#include <algorithm>
+
 #include "real_fabric.h"
 
 namespace ripstop::test {
@@ -65,6 +67,27 @@ TEST_F(Successor, GetsWhatTheDeadOneHadNotHandledInOrder) {
     EXPECT_EQ(got.attempts, (std::vector<unsigned>{1, 1, 1, 1, 1, 0}));
     EXPECT_TRUE(letters_of(topic, false).empty() && letters_of(topic, true).empty());
   }
+}
+
+TEST_F(Successor, OfAnAgentThatListenedToAPatternGetsWhatThePatternNames) {
+  Child worker([&](const Link& link) { return work(link, "successor.pattern.*", 2); });
+  ASSERT_EQ(worker.link().hear(), 1u);
+  Agent agent = attach("boss");
+  auto one = must(agent.publisher("successor.pattern.one"));
+  auto two = must(agent.publisher("successor.pattern.two"));
+  for (uint64_t i = 1; i <= 2; ++i) ASSERT_TRUE(send_number(one, i));
+  for (uint64_t i = 3; i <= 4; ++i) ASSERT_TRUE(send_number(two, i));
+  ASSERT_EQ(worker.link().hear(), 2u);
+  worker.kill();
+  Agent heir = attach("worker");
+  auto elsewhere = must(heir.subscriber("other.**"));
+  EXPECT_FALSE(elsewhere.take()) << "it names none of them";
+  auto subscriber = must(heir.subscriber("successor.*.**"));
+  Got got = take_all(subscriber);
+  std::sort(got.numbers.begin(), got.numbers.end());  // Two topics: no order between them.
+  EXPECT_EQ(got.numbers, count_from(2, 3));
+  EXPECT_EQ(got.attempts, (std::vector<unsigned>{1, 1, 1}));
+  EXPECT_TRUE(letters_of("successor.pattern.one", true).empty() && letters_of("successor.pattern.two", true).empty());
 }
 
 TEST_F(Successor, ComesAfterTheSupervisorWasKilledToo) {

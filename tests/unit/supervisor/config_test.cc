@@ -92,6 +92,8 @@ TEST(Config, AValueOutOfBoundsNamesWhatIsAllowed) {
   EXPECT_NE(error_of(R"({"fabric": "a b"})").why.find("place 2"), std::string::npos);
   EXPECT_EQ(error_of(R"({"agents": -1})").code, Errc::ConfigValue);
   EXPECT_EQ(error_of(R"({"agents": "many"})").code, Errc::ConfigValue);
+  EXPECT_NE(error_of(R"({"declare_topics": "a.b"})").why.find("a list of topics"), std::string::npos);
+  EXPECT_NE(error_of(R"({"declare_topics": ["a.b", "a.**.b"]})").why.find("not the last token"), std::string::npos);
   EXPECT_EQ(error_of(R"({"classes": []})").code, Errc::ConfigValue);
   EXPECT_EQ(error_of(R"({"classes": [{"payload_bytes": 100, "chunk_count": 5}]})").code, Errc::ConfigValue);
   EXPECT_NE(error_of(R"({"classes": [{"payload_bytes": 512, "chunk_count": 5}, {"payload_bytes": 256, "chunk_count": 5}]})")
@@ -110,6 +112,8 @@ TEST(Config, OneKeyCanBeSetByItself) {
   EXPECT_TRUE(set_config_key(config, "agents=12"));
   EXPECT_TRUE(set_config_key(config, "hugepages=off"));
   EXPECT_TRUE(set_config_key(config, "lanes.normal=256"));
+  EXPECT_TRUE(set_config_key(config, R"(declare_topics=["a.b", "jobs.#"])"));
+  EXPECT_EQ(config.declare_topics, (std::vector<std::string>{"a.b", "jobs.#"}));
   EXPECT_EQ(config.agents, 12u);
   EXPECT_EQ(config.hugepages, Hugepages::Off);
   EXPECT_EQ(config.lanes[2], 256u);

@@ -458,6 +458,19 @@ TEST_F(PatternTest, AStrictFabricRefusesWhatIsNotDeclaredWithTheNearestNames) {
   EXPECT_TRUE(registry_->topic("agent.planer.plan"));
 }
 
+TEST(TopicNames, LooksAtNamesThatBeginAsThePatternDoesAndAtNotTooMany) {
+  TopicNames names;
+  std::vector<std::string> texts;
+  for (int i = 0; i < 5000; ++i) texts.push_back("many." + std::to_string(i) + ".x");
+  texts.push_back("few.1.x");
+  for (const std::string& text : texts) names.add(text, base::name_hash(text));
+  const auto bit = [](std::string_view name) { return uint64_t{1} << control::ControlView::shard_of(base::name_hash(name)); };
+  EXPECT_EQ(names.shards_of("few.*.x"), bit("few.1.x"));
+  EXPECT_EQ(names.shards_of("many.17.*"), bit("many.17.x"));
+  EXPECT_EQ(names.shards_of("none.**"), 0u);
+  EXPECT_EQ(names.shards_of("many.*.y"), ~uint64_t{0}) << "nobody looks at 5,000 names for one subscription";
+}
+
 TEST(RouteArena, SinglesLieBehindRunsAndBothComeBack) {
   RouteArena arena(100);
   EXPECT_EQ(arena.allocate(1, 0), 99u);
