@@ -108,7 +108,7 @@ const Key kKeys[] = {
     {"classes", &Config::classes,
      R"([{"payload_bytes": 256, "chunk_count": 12288}, {"payload_bytes": "1KiB", "chunk_count": 5120},
          {"payload_bytes": "4KiB", "chunk_count": 1536}, {"payload_bytes": "16KiB", "chunk_count": 496},
-         {"payload_bytes": "64KiB", "chunk_count": 112}, {"payload_bytes": "256KiB", "chunk_count": 20},
+         {"payload_bytes": "64KiB", "chunk_count": 112}, {"payload_bytes": "256KiB", "chunk_count": 18},
          {"payload_bytes": "1MiB", "chunk_count": 7}])",
      "", 1, layout::kClassCountMax, nullptr,
      "Sizes of messages: the payload of a chunk, and how many chunks the fabric has of it. Ascending."},

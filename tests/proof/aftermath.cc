@@ -7,6 +7,8 @@
 #include <set>
 
 #include "control/delivery.h"
+#include "control/pattern_view.h"
+#include "control/topic_grammar.h"
 #include "memory/holders.h"
 #include "supervisor/ring_directory.h"
 
@@ -115,9 +117,9 @@ Finding look_at_tables(World& world) {
       return wrong("agent " + std::to_string(id) + " is still DEAD");
     }
   }
-  std::map<uint32_t, std::set<uint32_t>> of_topic;  // Subscriptions, by topic.
+  using Place = std::pair<uint32_t, uint32_t>;      // An agent and its ring, 0: its inbox.
+  std::map<uint32_t, std::set<Place>> of_topic;     // By topic or pattern.
   std::set<uint32_t> named;                         // Rings that a subscription names.
-  std::set<uint32_t> inboxes;
   for (uint32_t id = 1; id < super.subscription_high.load(); ++id) {
     const layout::SubscriptionEntry& entry = subscriptions[id];
     if ((entry.word.load() & 3) != 1) continue;
@@ -125,8 +127,7 @@ Finding look_at_tables(World& world) {
       return wrong("subscription " + std::to_string(id) + " is of an agent that does not live");
     }
     if (entry.ring_id != 0 && !named.insert(entry.ring_id).second) return wrong("two subscriptions name ring " + std::to_string(entry.ring_id));
-    // An inbox is in a route once, however many subscriptions lead to it.
-    if (entry.ring_id != 0 || inboxes.insert(entry.topic_id << 16 | entry.agent).second) of_topic[entry.topic_id].insert(id);
+    of_topic[entry.topic_id].insert({entry.agent, entry.ring_id});
   }
   for (uint32_t ring_id = 1; ring_id < super.ring_high.load(); ++ring_id) {
     const layout::RingEntry* entry = map.ring_entry(ring_id);
@@ -142,15 +143,28 @@ Finding look_at_tables(World& world) {
   }
   const control::ControlView& view = world.members().front().core->view();
   for (uint32_t topic = 0; topic < super.topic_high.load(); ++topic) {
+    const std::string name(view.topic_name(topic));
     std::vector<layout::RouteReceiver> route;
-    if (!view.copy_route(topic, route)) return wrong("the route of topic " + std::to_string(topic) + " cannot be read");
-    std::set<uint32_t> routed;
-    for (const layout::RouteReceiver& receiver : route) routed.insert(receiver.subscription);
-    // Which of several subscriptions stands for an inbox is the registry's choice.
-    if (routed.size() != route.size() || routed.size() != of_topic[topic].size()) {
-      return wrong("topic " + std::to_string(topic) + " has a route to " + std::to_string(route.size()) + " and " +
-                   std::to_string(of_topic[topic].size()) + " receivers");
+    if (!control::find_receivers(view, topic, route)) return wrong("the receivers of " + name + " cannot be read");
+    std::set<Place> wanted = of_topic[topic];
+    for (const auto& [id, places] : of_topic) {
+      if (!layout::is_pattern_id(id)) continue;
+      if (control::pattern_matches(control::PatternView(view).text_of(id), name)) wanted.insert(places.begin(), places.end());
     }
+    // An inbox is in a route once, however many subscriptions lead to it.
+    std::set<Place> routed;
+    for (const layout::RouteReceiver& receiver : route) routed.insert({receiver.agent, receiver.ring_id});
+    if (routed.size() != route.size() || routed != wanted) {
+      return wrong(name + " has a route to " + std::to_string(route.size()) + " receivers, not to its " + std::to_string(wanted.size()));
+    }
+  }
+  std::vector<control::PatternReceivers> patterns;
+  if (!control::PatternView(view).list(patterns)) return wrong("the patterns cannot be read");
+  for (const auto& pattern : patterns) {
+    const bool is_wanted = std::any_of(of_topic.begin(), of_topic.end(), [&](const auto& each) {
+      return layout::is_pattern_id(each.first) && control::PatternView(view).text_of(each.first) == pattern.text;
+    });
+    if (!is_wanted) return wrong("the trie has " + pattern.text + ", which nobody subscribes to");
   }
   return {};
 }

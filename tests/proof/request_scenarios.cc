@@ -1,6 +1,7 @@
 // The supervisor does what the victim asked for, and is killed in it. The library asks again, with the same
 // ticket, when it has found the next supervisor; what it asked for has been done once by then.
 #include "base/check.h"
+#include "control/pattern_view.h"
 #include "proof/states.h"
 
 namespace ripstop::proof {
@@ -21,10 +22,10 @@ void one_receiver(World& world) {
 }
 
 // With subscriptions of the victim's, and messages in them and in its hands.
-std::function<void(World&)> busy_victim(const SubscriberOptions& options) {
+std::function<void(World&)> busy_victim(const SubscriberOptions& options, const char* to = kTopic) {
   return [=](World& world) {
     make_receivers(world, 1);
-    (void)world.subscribe(victim(world), options);
+    (void)world.subscribe(victim(world), options, to);
     fill(world, 3);
     world.keep(victim(world));
     RIPSTOP_CHECK(victim(world).take_loan());
@@ -34,16 +35,17 @@ std::function<void(World&)> busy_victim(const SubscriberOptions& options) {
 uint32_t count_in_route(World& world, const char* topic) {
   std::vector<layout::RouteReceiver> route;
   const control::ControlView& view = victim(world).core->view();
-  RIPSTOP_CHECK(view.copy_route(*view.find_topic(topic), route));
+  RIPSTOP_CHECK(control::find_receivers(view, *view.find_topic(topic), route));
   uint32_t count = 0;
   for (const layout::RouteReceiver& receiver : route) count += receiver.agent == victim(world).place.id ? 1 : 0;
   return count;
 }
 
-std::function<void(World&)> subscribe_to(const char* topic, const SubscriberOptions& options) {
+// `to`: a topic, or a pattern that names it.
+std::function<void(World&)> subscribe_to(const char* topic, const SubscriberOptions& options, const char* to = nullptr) {
   return [=](World& world) {
     control::SubscribeRequest request;
-    request.topic = topic;
+    request.topic = to == nullptr ? topic : to;
     request.overflow = static_cast<uint8_t>(options.overflow);
     request.own_ring = options.own_ring;
     request.slot_count = kCapacity;
@@ -90,6 +92,39 @@ void add_subscriptions(Scenarios& list) {
   }
 }
 
+// Others in the trie: below the same place, beside it, and all of them.
+void subscribe_others(World& world) {
+  make_receivers(world, 1);
+  for (const char* to : {"proof.*", "proof.**", "*.topic"}) {
+    (void)world.subscribe(world.attach("listener" + std::to_string(world.members().size())), {}, to);
+  }
+  for (const char* to : {"other.*.**", "third.*"}) {  // They receive nothing.
+    control::SubscribeRequest request;
+    request.topic = to;
+    RIPSTOP_CHECK(world.registry().subscribe(victim(world).place.id, request).has_value());
+  }
+}
+
+void add_patterns(Scenarios& list) {
+  const SubscriberOptions own{.own_ring = true};
+  add(list, "subscribe", "to a pattern, the first of all", one_receiver, subscribe_to(kTopic, {}, "proof.*"));
+  add(list, "subscribe", "to a pattern, with a new ring", one_receiver, subscribe_to(kTopic, own, "*.**"));
+  add(list, "subscribe", "to a pattern that others subscribe to", subscribe_others, subscribe_to(kTopic, {}, "proof.*"));
+  add(list, "subscribe", "to a pattern among others", subscribe_others, subscribe_to(kTopic, {}, "proof.topic.**"));
+  list[list.size() - 1].shape.agents = list[list.size() - 2].shape.agents = 7;
+  add(list, "unsubscribe", "from a pattern, the last of all", busy_victim({}, "proof.*"), end_subscription);
+  add(list, "unsubscribe", "from a pattern, with a ring of its own", busy_victim(own, "**"), end_subscription);
+  add(list, "unsubscribe", "from a pattern that others subscribe to",
+      [](World& world) {
+        busy_victim({}, "proof.*")(world);
+        Member& third = world.attach("third");
+        (void)world.subscribe(third, {}, "proof.*");
+        fill(world, 1);
+      },
+      end_subscription);
+  list.back().shape.agents = 5;
+}
+
 void add_agents(Scenarios& list) {
   add(list, "register a topic", "", one_receiver, [](World& world) { RIPSTOP_CHECK(world.registry().topic("proof.new").has_value()); });
   add(list, "attach", "to a new place", one_receiver, attach_newcomer);
@@ -104,8 +139,9 @@ void add_agents(Scenarios& list) {
         last.dead = true;
       },
       attach_newcomer);
-  for (const bool own_ring : {false, true}) {
-    add(list, "detach", own_ring ? "of a busy agent with a ring of its own" : "of a busy agent", busy_victim({.own_ring = own_ring}),
+  for (const int kind : {0, 1, 2}) {
+    const char* const states[] = {"of a busy agent", "of a busy agent with a ring of its own", "of a busy agent that listens to a pattern"};
+    add(list, "detach", states[kind], busy_victim({.own_ring = kind == 1}, kind == 2 ? "proof.**" : kTopic),
         [](World& world) {
           const supervisor::AgentPlace& place = victim(world).place;
           if (world.registry().agent_incarnation(place.id) != place.incarnation) return;
@@ -147,6 +183,7 @@ void add_channel_ends(Scenarios& list) {
 
 void add_requests(Scenarios& list) {
   add_subscriptions(list);
+  add_patterns(list);
   add_agents(list);
   add_channel_ends(list);
 }

@@ -152,10 +152,10 @@ Member& World::attach(const std::string& name) {
   return member;
 }
 
-Subscription& World::subscribe(Member& member, const SubscriberOptions& options) {
+Subscription& World::subscribe(Member& member, const SubscriberOptions& options, const char* to) {
   const auto row_index = static_cast<uint32_t>(member.subscriptions.size());
   control::SubscribeRequest request;
-  request.topic = kTopic;
+  request.topic = to;
   request.overflow = static_cast<uint8_t>(options.overflow);
   request.own_ring = options.own_ring || options.overflow != Overflow::Block;
   request.slot_count = options.slot_count == 0 ? shape_.lane_slots : options.slot_count;
@@ -171,7 +171,7 @@ Subscription& World::subscribe(Member& member, const SubscriberOptions& options)
   subscription.room = subscription.slot_count;
   detail::Source* ring = nullptr;
   if (request.own_ring) ring = member.core->inbox().add_ring(reply.ring_id, options.overflow == Overflow::DropOldest);
-  subscription.core = std::make_unique<detail::SubscriberCore>(member.core, kTopic, reply.topic_id, reply.subscription_id, ring, row);
+  subscription.core = std::make_unique<detail::SubscriberCore>(member.core, to, reply.topic_id, reply.subscription_id, ring, row);
   return subscription;
 }
 

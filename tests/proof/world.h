@@ -77,7 +77,7 @@ struct Member {
   std::string name;
   std::shared_ptr<detail::AgentCore> core;
   std::unique_ptr<detail::PublisherCore> publisher;  // Of kTopic.
-  std::deque<Subscription> subscriptions;            // To kTopic.
+  std::deque<Subscription> subscriptions;            // To kTopic, or a pattern that names it.
   std::deque<Kept> in_hand;
   std::optional<Loan> loan;
   std::vector<memory::Loaned> further;  // More segments of the loan.
@@ -102,7 +102,8 @@ class World {
 
   Member& attach(const std::string& name);
   // In this order: inbox subscriptions of one agent, then rings of its own.
-  Subscription& subscribe(Member& member, const SubscriberOptions& options = {});
+  // `to`: kTopic, or a pattern that names it.
+  Subscription& subscribe(Member& member, const SubscriberOptions& options = {}, const char* to = kTopic);
 
   // One end of kChannel, of kPayloadBytes and four slots.
   void open_channel(Member& member, control::ChannelEnd end);
