@@ -55,13 +55,18 @@ Result<base::OwnedFd> listen_at(const std::string& path, const AccessPolicy& pol
   const int bind_errno = errno;
   umask(before);
   if (bound != 0) return system_error("bind " + path, bind_errno);
+  const auto give_up = [&](const std::string& op) {
+    const int sys_errno = errno;
+    unlink(path.c_str());
+    return system_error(op, sys_errno);
+  };
   if (policy.group() && chown(path.c_str(), static_cast<uid_t>(-1), *policy.group()) != 0) {
-    return system_error("give " + path + " to its group", errno);
+    return give_up("give " + path + " to its group");
   }
   if (policy.socket_mode() != 0600 && chmod(path.c_str(), policy.socket_mode()) != 0) {
-    return system_error("chmod " + path, errno);
+    return give_up("chmod " + path);
   }
-  if (listen(socket.get(), kBacklog) != 0) return system_error("listen at " + path, errno);
+  if (listen(socket.get(), kBacklog) != 0) return give_up("listen at " + path);
   return socket;
 }
 

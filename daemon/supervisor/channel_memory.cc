@@ -29,6 +29,13 @@ void set_producer(const control::FabricMap& map, uint32_t ring_id, uint32_t prod
   if (channel) channel->header->producer.store(producer, std::memory_order_relaxed);
 }
 
+void rest(const control::FabricMap& map, uint32_t ring_id, control::ChannelEnd end) noexcept {
+  const auto channel = map.channel(ring_id);
+  if (!channel) return;
+  std::atomic<uint32_t>& word = end == control::ChannelEnd::Sender ? channel->header->sending : channel->header->releasing;
+  word.store(0, std::memory_order_relaxed);  // Relaxed: its writer has left.
+}
+
 void wake_ends(const control::FabricMap& map, uint32_t ring_id) noexcept {
   const auto channel = map.channel(ring_id);
   if (!channel) return;

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "control/fabric_map.h"
+#include "control/wire.h"
 
 namespace ripstop::supervisor {
 
@@ -13,6 +14,9 @@ void open_channel(const control::FabricMap& map, uint32_t ring_id) noexcept;
 
 // Who may produce, as layout::make_receiver() names it; 0: nobody.
 void set_producer(const control::FabricMap& map, uint32_t ring_id, uint32_t producer) noexcept;
+
+// The end's holder is in the middle of nothing any more.
+void rest(const control::FabricMap& map, uint32_t ring_id, control::ChannelEnd end) noexcept;
 
 // Wakes whoever sleeps at an end: the other one may have died between what it stored and its ring.
 void wake_ends(const control::FabricMap& map, uint32_t ring_id) noexcept;

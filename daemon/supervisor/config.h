@@ -37,6 +37,8 @@ struct Config {
   Numa numa = Numa::Auto;
   bool keeper = true;
   uint64_t drain_timeout_ms = 0;
+  uint64_t soft_lease_ms = 0;
+  uint64_t soft_lease_requeues = 0;
   uint64_t hard_lease_ms = 0;
   std::vector<uint64_t> cpu_affinity;
   uint64_t agents = 0;

@@ -1,12 +1,18 @@
 // Who may do what: onlookers the policy allows get read-only descriptors. The memory itself goes only
 // to a process of this user that holds the fabric's lock, which is a supervisor; that connection is
 // the new link. Only over a link is the keeper told to end.
+//
+// A keeper that has no supervisor and whose socket is another one's now, or gone, is found by nobody any more
+// and ends. So ends one whose supervisor was killed after it had handed the memory over and before the socket was
+// there: the next one has found none, and started anew.
 #include "supervisor/keeper.h"
 
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <map>
@@ -30,7 +36,7 @@ class Keeper {
     link_fd_ = link.get();
     if (auto watched = watch(std::move(link)); !watched) return watched;
     auto done = loop_.run();
-    if (listener_) unlink(endpoint_.keeper_socket.c_str());
+    if (listener_ && has_its_name()) unlink(endpoint_.keeper_socket.c_str());
     return done;
   }
 
@@ -46,7 +52,28 @@ class Keeper {
     sockets_.erase(fd);
     if (fd != link_fd_) return;
     link_fd_ = -1;
-    if (memory_.empty()) loop_.stop();  // The supervisor ended before there was anything to keep.
+    // The supervisor ended before there was anything to keep, or nobody can ask for it.
+    if (memory_.empty() || !has_its_name()) loop_.stop();
+  }
+
+  // Whether the socket at its path is this keeper's.
+  bool has_its_name() const noexcept {
+    struct stat there{};
+    return stat(endpoint_.keeper_socket.c_str(), &there) == 0 && there.st_ino == socket_inode_;
+  }
+
+  // Without the watch (there are no more of them) it may outlive its use, as described above.
+  void watch_name() {
+    struct stat there{};
+    if (stat(endpoint_.keeper_socket.c_str(), &there) == 0) socket_inode_ = there.st_ino;
+    names_.reset(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+    if (!names_ || inotify_add_watch(names_.get(), endpoint_.keeper_socket.c_str(), IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF) < 0) return;
+    static_cast<void>(loop_.watch(names_.get(), EPOLLIN, [this](uint32_t) {
+      alignas(inotify_event) char events[4096];
+      while (read(names_.get(), events, sizeof events) > 0) {
+      }
+      if (link_fd_ < 0 && !has_its_name()) loop_.stop();
+    }));
   }
 
   void on_connection() {
@@ -60,16 +87,48 @@ class Keeper {
     if (!packet || packet->bytes.empty()) return close(fd);
     auto request = control::decode_request(packet->bytes);
     if (!request) return close(fd);
+    // Without a serial it is not answered.
+    if (fd == link_fd_ && note(request->body, packet->fds)) {
+      if (request->serial != 0) static_cast<void>(control::send_packet(fd, control::encode(request->serial, control::Reply(control::DoneReply{}))));
+      return;
+    }
     std::vector<int> fds;
     const control::Reply reply = answer(fd, request->body, packet->fds, fds);
     auto sent = control::send_packet(fd, control::encode(request->serial, reply), fds);
     if (!sent) close(fd);
   }
 
+  // Which process is whose. False: it says something else.
+  bool note(const control::Request& request, std::vector<base::OwnedFd>& came) {
+    if (const auto* keep = std::get_if<control::KeepProcessesRequest>(&request)) {
+      for (std::size_t i = 0; i < keep->processes.size() && i < came.size(); ++i) {
+        processes_[keep->processes[i].agent_id] = {keep->processes[i].incarnation, std::move(came[i])};
+      }
+      return true;
+    }
+    const auto* forget = std::get_if<control::ForgetProcessRequest>(&request);
+    if (forget == nullptr) return false;
+    const auto found = processes_.find(forget->process.agent_id);
+    if (found != processes_.end() && found->second.incarnation == forget->process.incarnation) processes_.erase(found);
+    return true;
+  }
+
+  control::Reply fetch(uint32_t from, std::vector<int>& fds) {
+    control::ProcessesReply reply;
+    for (auto each = processes_.lower_bound(from); each != processes_.end() && fds.size() < control::kProcessesPerPacket; ++each) {
+      reply.processes.push_back({each->first, each->second.incarnation});
+      fds.push_back(each->second.pidfd.get());
+    }
+    return reply;
+  }
+
   control::Reply answer(int fd, const control::Request& request, std::vector<base::OwnedFd>& came, std::vector<int>& fds) {
     if (const auto* keep = std::get_if<control::KeepRequest>(&request); keep != nullptr && fd == link_fd_) {
       if (auto kept = take(*keep, came); !kept) return kept.error();
       return control::DoneReply{};
+    }
+    if (const auto* wanted = std::get_if<control::FetchProcessesRequest>(&request); wanted != nullptr && fd == link_fd_) {
+      return fetch(wanted->from, fds);
     }
     if (std::holds_alternative<control::EndRequest>(request) && fd == link_fd_) {
       loop_.stop();
@@ -106,6 +165,7 @@ class Keeper {
     auto listener = listen_at(endpoint_.keeper_socket, policy_);
     if (!listener) return listener.error();
     listener_ = std::move(*listener);
+    watch_name();
     return loop_.watch(listener_.get(), EPOLLIN, [this](uint32_t) { on_connection(); });
   }
 
@@ -128,7 +188,14 @@ class Keeper {
   std::map<int, base::OwnedFd> sockets_;
   int link_fd_ = -1;  // -1: no supervisor lives.
   base::OwnedFd listener_;
+  ino_t socket_inode_ = 0;  // The listener's name's.
+  base::OwnedFd names_;     // Says that it has changed.
   std::vector<base::OwnedFd> memory_;  // Read-write, and the bell.
+  struct Process {
+    uint64_t incarnation;
+    base::OwnedFd pidfd;
+  };
+  std::map<uint32_t, Process> processes_;  // By agent.
   std::vector<base::OwnedFd> read_only_;
   std::vector<uint64_t> segment_bytes_;
 };

@@ -1,5 +1,6 @@
 // The keeper: a small process that holds the fabric's memory, so that it outlives a killed supervisor,
-// and lets tools look at it meanwhile. It parses only control messages and writes nothing.
+// and lets tools look at it meanwhile. It holds the pidfds of the agents' processes too: whoever succeeds the
+// supervisor need not guess from numbers which process is whose. It parses only control messages and writes nothing.
 #pragma once
 
 #include "control/endpoint.h"

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "base/clock.h"
+#include "supervisor/log.h"
 
 namespace ripstop::supervisor {
 
@@ -18,29 +19,56 @@ constexpr uint64_t kLooksPerLease = 4;
 
 }  // namespace
 
-Result<std::unique_ptr<Leases>> Leases::create(EventLoop& loop, const SegmentManager& segments, Sessions& sessions,
-                                               uint64_t hard_lease_ms) {
-  std::unique_ptr<Leases> leases(new Leases(loop, segments, sessions, hard_lease_ms));
-  if (hard_lease_ms == 0) return leases;
-  leases->timer_ = base::OwnedFd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-  if (!leases->timer_) return system_error("timerfd_create", errno);
-  const uint64_t interval_ns = hard_lease_ms * kNsPerMs / kLooksPerLease;
-  const timespec interval{static_cast<time_t>(interval_ns / 1'000'000'000), static_cast<long>(interval_ns % 1'000'000'000)};
-  const itimerspec setting{interval, interval};
-  timerfd_settime(leases->timer_.get(), 0, &setting, nullptr);
-  Leases* raw = leases.get();
-  if (auto watched = loop.watch(raw->timer_.get(), EPOLLIN, [raw](uint32_t) { raw->on_tick(); }); !watched) return watched.error();
+Result<std::unique_ptr<Leases>> Leases::create(EventLoop& loop, const SegmentManager& segments, Registry& registry,
+                                               Sessions& sessions, const Config& config) {
+  std::unique_ptr<Leases> leases(new Leases(loop, segments, registry, sessions, config));
+  if (auto started = leases->start(leases->soft_timer_, config.soft_lease_ms, &Leases::revoke_overdue); !started) return started.error();
+  if (auto started = leases->start(leases->hard_timer_, config.hard_lease_ms, &Leases::kill_overdue); !started) return started.error();
   return leases;
 }
 
+Leases::Leases(EventLoop& loop, const SegmentManager& segments, Registry& registry, Sessions& sessions, const Config& config)
+    : loop_(loop),
+      registry_(registry),
+      sessions_(sessions),
+      overdue_(segments.map()),
+      soft_{config.soft_lease_ms * kNsPerMs, static_cast<uint32_t>(config.soft_lease_requeues)},
+      hard_lease_ms_(config.hard_lease_ms) {}
+
 Leases::~Leases() {
-  if (timer_) loop_.unwatch(timer_.get());
+  for (const base::OwnedFd* timer : {&soft_timer_, &hard_timer_}) {
+    if (*timer) loop_.unwatch(timer->get());
+  }
 }
 
-void Leases::on_tick() {
-  uint64_t count = 0;
-  while (read(timer_.get(), &count, sizeof count) < 0 && errno == EINTR) {
+Result<void> Leases::start(base::OwnedFd& timer, uint64_t lease_ms, void (Leases::*look)()) {
+  if (lease_ms == 0) return {};
+  timer = base::OwnedFd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (!timer) return system_error("timerfd_create", errno);
+  const uint64_t interval_ns = lease_ms * kNsPerMs / kLooksPerLease;
+  const timespec interval{static_cast<time_t>(interval_ns / 1'000'000'000), static_cast<long>(interval_ns % 1'000'000'000)};
+  const itimerspec setting{interval, interval};
+  timerfd_settime(timer.get(), 0, &setting, nullptr);
+  return loop_.watch(timer.get(), EPOLLIN, [this, fd = timer.get(), look](uint32_t) {
+    uint64_t count = 0;
+    while (read(fd, &count, sizeof count) < 0 && errno == EINTR) {
+    }
+    (this->*look)();
+  });
+}
+
+void Leases::revoke_overdue() {
+  for (const control::Revoked& revoked : registry_.revoke_overdue(base::monotonic_ns(), soft_)) {
+    const layout::AgentEntry& agent = registry_.agent(revoked.agent_id);
+    log(LogLevel::Warning,
+        "agent %s (pid %u, agent %u) has had message %llu of topic %s in hand for %llu ms (soft_lease_ms): %s", agent.name,
+        agent.pid, revoked.agent_id, static_cast<unsigned long long>(revoked.sequence), registry_.topic_name(revoked.topic_id),
+        static_cast<unsigned long long>(soft_.lease_ns / kNsPerMs),
+        revoked.is_requeued ? "it comes to it again" : "it is a dead letter");
   }
+}
+
+void Leases::kill_overdue() {
   for (const uint32_t agent_id : overdue_.find(base::monotonic_ns(), hard_lease_ms_ * kNsPerMs)) {
     sessions_.kill_agent(agent_id, hard_lease_ms_);
   }

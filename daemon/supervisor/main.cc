@@ -2,10 +2,12 @@
 // end. The parts and how they are wired: supervisor.cc.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <new>
 #include <string>
 #include <vector>
 
 #include "base/atomic_pair.h"
+#include "base/no_heap.h"
 #include "control/topic_grammar.h"
 #include "supervisor/config.h"
 #include "supervisor/keeper.h"
@@ -115,7 +117,11 @@ int run(const Options& options) {
 }  // namespace
 }  // namespace ripstop::supervisor
 
-int main(int argc, char** argv) {
+namespace {
+
+constexpr const char* kMakeRoom = "make room and start it again; agents that were attached go on, their memory is with the keeper";
+
+int run(int argc, char** argv) {
   CLI::App app("ripstopd: the supervisor of a Ripstop fabric. It makes the shared memory, hands it out and\n"
                "cleans up after the dead; messages do not pass through it.", "ripstopd");
   ripstop::supervisor::Options options;
@@ -127,4 +133,16 @@ int main(int argc, char** argv) {
     return ripstop::exit_code({ripstop::Errc::Usage, 0, end.what(), "", "ripstopd --help"});
   }
   return ripstop::supervisor::run(options);
+}
+
+}  // namespace
+
+// What is thrown on the way ends the parts in order, and so leaves behind what an error would.
+int main(int argc, char** argv) {
+  ripstop::base::end_where_nothing_can_be_thrown(kMakeRoom);
+  try {
+    return run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    return ripstop::base::exit_without_heap(kMakeRoom);
+  }
 }

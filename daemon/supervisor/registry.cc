@@ -105,6 +105,7 @@ Registry::Registry(const SegmentManager& segments, const control::LetterPolicy& 
       rings_(segments),
       letters_(segments.map(), super_, {table<layout::LetterEntry>(super_.letters_offset), super_.letter_capacity}, letters),
       settlement_(segments.map(), &letters_),
+      soft_lease_(segments.map(), super_, letters_, settlement_),
       topic_subscriptions_(super_.topic_capacity),
       agent_subscriptions_(super_.agent_capacity) {
   take_over();
@@ -148,6 +149,7 @@ void Registry::take_over() {
                       (wanted.empty() || std::memcmp(receivers.data(), wanted.data(), wanted.size() * sizeof wanted[0]) == 0);
     if (!same) torn.push_back(id);
   }
+  soft_lease_.finish();
   // What waited for a subscription that was being made goes before its route.
   letters_.finish();
   hand_over_all();
@@ -229,7 +231,8 @@ std::optional<uint32_t> Registry::find_agent(std::string_view name) const noexce
   return std::nullopt;
 }
 
-Result<AgentPlace> Registry::attach(const AgentIdentity& identity, uint32_t node_index) {
+Result<AgentPlace> Registry::attach(const AgentIdentity& identity, uint32_t node_index,
+                                    const std::function<void(const AgentPlace&)>& before_live) {
   if (const auto holder = find_agent(identity.name)) {
     const std::string pid = std::to_string(agents_[*holder].pid);
     return Error{Errc::NameTaken, 0, "agent " + identity.name + " is attached already",
@@ -276,6 +279,7 @@ Result<AgentPlace> Registry::attach(const AgentIdentity& identity, uint32_t node
   if (place.id >= super_.agent_high.load(std::memory_order_relaxed)) {
     super_.agent_high.store(place.id + 1, std::memory_order_release);  // R(directory)
   }
+  if (before_live) before_live(place);
   entry.word.store(layout::make_agent_word(place.incarnation, AgentState::Live), std::memory_order_release);  // R(directory)
   if (predecessor && *predecessor != place.id) agents_[*predecessor].end_time_ns = 0;  // Its place is as good as any.
   letters_.wait_for(identity.name, base::monotonic_ns() + letters_.policy().grace_ns);
@@ -633,18 +637,38 @@ bool Registry::is_subscribed(const layout::RouteReceiver& receiver) const noexce
          agent_incarnation(receiver.agent) == subscription.agent_incarnation;
 }
 
-void Registry::hand_over(uint32_t subscription_id) {
+layout::RouteReceiver Registry::receiver_of(uint32_t subscription_id) const noexcept {
   const layout::SubscriptionEntry& subscription = subscriptions_[subscription_id];
   layout::RouteReceiver receiver{};
   receiver.agent = subscription.agent;
   receiver.ring_id = subscription.ring_id;
   receiver.incarnation = subscription.ring_id == 0 ? subscription.agent_incarnation : rings_.incarnation(subscription.ring_id);
-  const control::DeadLetters::Destination to = destination_of(receiver);
-  if (!layout::is_pattern_id(subscription.topic_id)) return letters_.hand_over(subscription.topic_id, to);
-  const std::string& pattern = patterns_.text(subscription.topic_id);
+  return receiver;
+}
+
+bool Registry::is_to(uint32_t subscription_id, uint32_t topic_id) const {
+  const uint32_t id = subscriptions_[subscription_id].topic_id;
+  if (!layout::is_pattern_id(id)) return id == topic_id;
+  const std::string_view topic = segments_.view().topic_name(topic_id);
+  return !topic.empty() && control::pattern_matches(patterns_.text(id), topic);
+}
+
+void Registry::hand_over(uint32_t subscription_id) {
+  const control::DeadLetters::Destination to = destination_of(receiver_of(subscription_id));
   for (const uint32_t topic_id : letters_.awaited_topics(to.name)) {
-    if (control::pattern_matches(pattern, segments_.view().topic_name(topic_id))) letters_.hand_over(topic_id, to);
+    if (is_to(subscription_id, topic_id)) letters_.hand_over(topic_id, to);
   }
+}
+
+std::vector<control::Revoked> Registry::revoke_overdue(uint64_t now_ns, const control::SoftLeasePolicy& policy) {
+  return soft_lease_.look(now_ns, policy, [this](uint32_t agent_id, uint32_t topic_id, uint32_t ring) -> std::optional<control::DeadLetters::Destination> {
+    for (const uint32_t id : agent_subscriptions_[agent_id]) {
+      const layout::RouteReceiver receiver = receiver_of(id);
+      const bool is_same = is_to(id, topic_id) && layout::make_receiver(agent_id, receiver.incarnation) == ring;
+      if (is_same) return destination_of(receiver);
+    }
+    return std::nullopt;
+  });
 }
 
 void Registry::hand_over_all() {
@@ -743,6 +767,7 @@ Result<void> Registry::close_channel(uint32_t agent_id, uint32_t ring_id, contro
 
 void Registry::leave_channel(uint32_t ring_id, control::ChannelEnd end) {
   layout::RingEntry& ring = rings_.entry(ring_id);
+  rest(segments_.map(), ring_id, end);
   wake_ends(segments_.map(), ring_id);  // First: as long as the end is taken, a supervisor that takes over comes here again.
   if (end == control::ChannelEnd::Sender) {
     ring.producer = 0;

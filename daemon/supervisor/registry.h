@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +14,7 @@
 
 #include "control/dead_letters.h"
 #include "control/settlement.h"
+#include "control/soft_lease.h"
 #include "control/wire.h"
 #include "ripstop/result.h"
 #include "supervisor/pattern_book.h"
@@ -52,7 +54,9 @@ class Registry {
   // --- agents -----------------------------------------------------------------------------------
   // `node_index`: where its block should lie; another node's when that one is full.
   // Errors: NameTaken (names id and pid), AgentsFull.
-  Result<AgentPlace> attach(const AgentIdentity& identity, uint32_t node_index);
+  // `before_live`: called with the place before anybody can see it.
+  Result<AgentPlace> attach(const AgentIdentity& identity, uint32_t node_index,
+                            const std::function<void(const AgentPlace&)>& before_live = {});
   // What a dead agent of the name left waits for this one (dead_letters.h), and its publishers go on with the
   // sequences of the last one, be it dead or detached, that ended within the grace time.
   // Ends an agent, by death or detach: DEAD, out of all routes, settled, FREE. `died`: count it so.
@@ -67,6 +71,9 @@ class Registry {
   // --- topics and subscriptions -------------------------------------------------------------------
   // Errors: BadTopic, UnknownTopic, TopicsFull.
   Result<uint32_t> topic(std::string_view name);
+  const char* topic_name(uint32_t topic_id) const noexcept {
+    return topic_id < super_.topic_capacity ? topics_[topic_id].name : "?";
+  }
   // To a topic or a pattern. A request that comes again with its ticket gets the subscription it made.
   // Errors: BadTopic, UnknownTopic, TopicsFull, SubscriptionsFull, RingsFull, Protocol (a field is out of bounds).
   Result<control::SubscribeReply> subscribe(uint32_t agent_id, const control::SubscribeRequest& request);
@@ -80,6 +87,9 @@ class Registry {
   void expire_letters(uint64_t now_ns) { letters_.expire(now_ns); }
   // When that has something to do; 0: never.
   uint64_t next_expiry_ns() const { return letters_.next_expiry_ns(); }
+
+  // What agents have had in hand for longer than the lease goes on without them (soft_lease.h).
+  std::vector<control::Revoked> revoke_overdue(uint64_t now_ns, const control::SoftLeasePolicy& policy);
 
   // --- channels -------------------------------------------------------------------------------------
   // A request that comes again with its ticket gets the end it opened.
@@ -115,6 +125,8 @@ class Registry {
   // Until blocks that were retired can be used again. False: none was.
   bool wait_for_reuse() const noexcept;
   void move_epochs(uint64_t shards) noexcept;  // A bit each.
+  // Whether messages of the topic come to the subscription.
+  bool is_to(uint32_t subscription_id, uint32_t topic_id) const;
   // Whether what a route names is there still.
   bool is_subscribed(const layout::RouteReceiver& receiver) const noexcept;
   // Whether a message may come to both.
@@ -130,6 +142,7 @@ class Registry {
   // The last agent of the name, when it ended within the grace time.
   std::optional<uint32_t> find_predecessor(std::string_view name) const noexcept;
   bool is_in_grace(const layout::AgentEntry& entry) const noexcept;
+  layout::RouteReceiver receiver_of(uint32_t subscription_id) const noexcept;
   // Where the letters of a subscription's agent go, and what waits for it.
   control::DeadLetters::Destination destination_of(const layout::RouteReceiver& receiver) const noexcept;
   uint8_t place_of(uint32_t ring_id) const noexcept;
@@ -152,6 +165,7 @@ class Registry {
   RingDirectory rings_;
   control::DeadLetters letters_;
   control::Settlement settlement_;
+  control::SoftLease soft_lease_;
   // What the segment says too, the other way round.
   std::vector<std::vector<uint32_t>> topic_subscriptions_;
   std::vector<std::vector<uint32_t>> agent_subscriptions_;

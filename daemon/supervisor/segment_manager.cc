@@ -124,7 +124,7 @@ Result<void> SegmentManager::map_all() {
   damage_ = std::move(*damage);
   for (std::size_t i = 0; i < fds_.size(); ++i) {
     auto segment = memory::Segment::map(fds_[i].get(), memory::Access::ReadWrite, segment_bytes_[i],
-                                        {.hidden_from_children = true});
+                                        {.hidden_from_children = true, .sealed = true});
     if (!segment) return segment.error();
     auto read_only = memory::reopen_read_only(fds_[i].get());
     if (!read_only) return read_only.error();

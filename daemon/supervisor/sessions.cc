@@ -86,11 +86,12 @@ bool is_same_process(const layout::AgentEntry& entry, int pidfd) {
 }  // namespace
 
 Sessions::Sessions(EventLoop& loop, const SegmentManager& segments, Registry& registry, const AccessPolicy& policy,
-                   std::function<void()> drain, std::function<void()> on_settled)
+                   KeeperWatch& keeper, std::function<void()> drain, std::function<void()> on_settled)
     : loop_(loop),
       segments_(segments),
       registry_(registry),
       policy_(policy),
+      keeper_(keeper),
       drain_(std::move(drain)),
       on_settled_(std::move(on_settled)),
       node_inodes_(segments.node_inodes()) {}
@@ -231,30 +232,58 @@ void Sessions::end_agent(uint32_t agent_id, bool died, const char* how) {
   processes_.erase(process);
   unproven_.erase(agent_id);
   const layout::AgentEntry& entry = registry_.agent(agent_id);
+  const control::KeptProcess name{agent_id, registry_.agent_incarnation(agent_id)};
   const uint64_t begin_ns = base::monotonic_ns();
   registry_.settle(agent_id, died);
+  keeper_.forget(name);
   log(LogLevel::Info, "agent %s (pid %u, agent %u) %s; settled in %llu us", entry.name, entry.pid, agent_id, how,
       static_cast<unsigned long long>((base::monotonic_ns() - begin_ns) / 1000));
   on_settled_();
 }
 
-Result<std::size_t> Sessions::find_agents() {
+Result<std::optional<base::OwnedFd>> Sessions::find_process(uint32_t agent_id, std::map<uint32_t, KeptPidfd>& kept) const {
+  std::optional<base::OwnedFd> process;
+  const auto found = kept.find(agent_id);
+  if (found != kept.end() && found->second.process.incarnation == registry_.agent_incarnation(agent_id)) {
+    process = std::move(found->second.pidfd);
+  } else {
+    const layout::AgentEntry& entry = registry_.agent(agent_id);
+    auto pidfd = control::open_pidfd(static_cast<pid_t>(entry.pid));
+    if (!pidfd && pidfd.error().code != Errc::NotFound) return pidfd.error();
+    if (pidfd && is_same_process(entry, pidfd->get())) process = std::move(*pidfd);
+  }
+  if (process && control::has_ended(process->get())) process.reset();
+  return process;
+}
+
+Result<std::size_t> Sessions::find_agents(std::vector<KeptPidfd> kept) {
+  std::map<uint32_t, KeptPidfd> by_agent;
+  for (KeptPidfd& each : kept) by_agent[each.process.agent_id] = std::move(each);
   for (const uint32_t id : registry_.agents()) {
     const layout::AgentEntry& entry = registry_.agent(id);
     const auto unwatched = [&entry](std::string why) {
       return Error{Errc::System, 0, "agent " + std::string(entry.name) + " (pid " + std::to_string(entry.pid) + ") cannot be watched",
                    std::move(why), "the memory stays with its keeper; start again with more descriptors:     ulimit -n"};
     };
-    auto pidfd = control::open_pidfd(static_cast<pid_t>(entry.pid));
-    if (!pidfd && pidfd.error().code != Errc::NotFound) return unwatched(to_string(pidfd.error()));
-    if (pidfd && is_same_process(entry, pidfd->get()) && !control::has_ended(pidfd->get())) {
-      if (!watch_process(id, std::move(*pidfd), -1)) return unwatched("epoll does not take it");
+    const control::KeptProcess name{id, registry_.agent_incarnation(id)};
+    const auto known = by_agent.find(id);
+    const bool is_kept = known != by_agent.end() && known->second.process.incarnation == name.incarnation;
+    auto process = find_process(id, by_agent);
+    if (!process) return unwatched(to_string(process.error()));
+    if (*process) {
+      const int pidfd = (*process)->get();
+      if (!watch_process(id, std::move(**process), -1)) return unwatched("epoll does not take it");
+      keeper_.keep(name, pidfd, is_kept);
       unproven_.insert(id);
-      continue;
+    } else {
+      registry_.settle(id, true);
+      keeper_.forget(name);
+      log(LogLevel::Info, "agent %s (pid %u, agent %u) had ended; settled", entry.name, entry.pid, id);
     }
-    registry_.settle(id, true);
-    log(LogLevel::Info, "agent %s (pid %u, agent %u) had ended; settled", entry.name, entry.pid, id);
+    if (is_kept) by_agent.erase(id);
   }
+  // Settled, or never made: a kill came in between.
+  for (const auto& [id, each] : by_agent) keeper_.forget(each.process);
   if (unproven_.empty()) return std::size_t{0};
   // Readable until it is closed: each turn of the loop handles what else came, and one agent.
   unproven_bell_ = base::OwnedFd(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -392,11 +421,15 @@ Sessions::Answer Sessions::attach(Session& session, const control::AttachRequest
   if (!pidfd) return {system_error("dup a pidfd", errno), {}};
   const AgentIdentity identity{request.name, static_cast<uint32_t>(peer.pid), peer.uid, peer.gid, peer.pidfd_inode,
                                control::program_of(peer.pid), request.flags, request.ticket};
-  auto place = registry_.attach(identity, node_for(request));
+  auto place = registry_.attach(identity, node_for(request), [&](const AgentPlace& made) {
+    keeper_.keep({made.id, made.incarnation}, pidfd.get());
+  });
   if (!place) return {place.error(), {}};
   if (!watch_process(place->id, std::move(pidfd), session.socket.get())) {
     registry_.settle(place->id, false);
-    return {Error{Errc::System, 0, "the process cannot be watched", "", ""}, {}};
+    keeper_.forget({place->id, place->incarnation});
+    return {Error{Errc::System, 0, "the process cannot be watched", "the supervisor's kernel has no room for another watch",
+                  "see its log, and sysctl fs.epoll.max_user_watches; then try again"}, {}};
   }
   session.agent_id = place->id;
   log(LogLevel::Info, "agent %s (pid %d) attached as %u", request.name.c_str(), peer.pid, place->id);
@@ -409,7 +442,8 @@ Sessions::Answer Sessions::resume(Session& session, const control::AttachRequest
   };
   const std::string agent = "agent " + std::to_string(request.resume_agent_id);
   if (request.resume_fabric_id != segments_.superblock().fabric_id) {
-    return refused(agent + " was of a fabric whose supervisor and keeper have both ended; this one was started anew");
+    return {Error{Errc::FabricGone, 0, "there is no agent of this process to go on with",
+                  agent + " was of a fabric whose supervisor and keeper have both ended; this one was started anew", "attach anew"}, {}};
   }
   if (!is_of(session, request.resume_agent_id) ||
       registry_.agent_incarnation(request.resume_agent_id) != request.resume_incarnation) {

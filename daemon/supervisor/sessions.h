@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "control/wire.h"
 #include "supervisor/access_policy.h"
 #include "supervisor/event_loop.h"
+#include "supervisor/keeper_watch.h"
 #include "supervisor/registry.h"
 #include "supervisor/segment_manager.h"
 
@@ -26,7 +28,7 @@ class Sessions {
   // Lifetime: all arguments outlive it. `drain`: somebody asked the supervisor to end. `on_settled`: an agent
   // has ended, and what it left may wait for a successor.
   Sessions(EventLoop& loop, const SegmentManager& segments, Registry& registry, const AccessPolicy& policy,
-           std::function<void()> drain, std::function<void()> on_settled);
+           KeeperWatch& keeper, std::function<void()> drain, std::function<void()> on_settled);
   ~Sessions();
   Sessions(const Sessions&) = delete;
   Sessions& operator=(const Sessions&) = delete;
@@ -35,12 +37,13 @@ class Sessions {
   void open(base::OwnedFd socket);
 
   // After a take-over: watches the processes of all agents in the registry, settles those that ended
-  // while no supervisor was there. Returns how many live. Which of them have executed another program
+  // while no supervisor was there. `kept`: those that the last supervisor had put into safety; of others the
+  // kernel is asked who bears their number. Returns how many live. Which of them have executed another program
   // meanwhile is found out afterwards, one at a time between requests: reading a process's maps takes
   // longer than all the rest, and the fabric waits for its control calls.
   // Errors: System (a living process cannot be watched, for want of descriptors mostly): nothing may be
   // settled then, nor served.
-  Result<std::size_t> find_agents();
+  Result<std::size_t> find_agents(std::vector<KeptPidfd> kept);
 
   // Kills the process of an agent whose hard lease is over; its pidfd says when it is dead. Once is enough:
   // nothing happens when it was killed before.
@@ -67,6 +70,8 @@ class Sessions {
   void on_socket(Session& session, uint32_t events);
   void close(Session& session);
   void on_process_end(uint32_t agent_id);
+  // The process of an agent in the registry. Nothing: it has ended, or it is another one's.
+  Result<std::optional<base::OwnedFd>> find_process(uint32_t agent_id, std::map<uint32_t, KeptPidfd>& kept) const;
   // False: the process cannot be watched.
   bool watch_process(uint32_t agent_id, base::OwnedFd pidfd, int session_fd);
   void end_agent(uint32_t agent_id, bool died, const char* how);
@@ -90,6 +95,7 @@ class Sessions {
   const SegmentManager& segments_;
   Registry& registry_;
   const AccessPolicy& policy_;
+  KeeperWatch& keeper_;
   std::function<void()> drain_;
   std::function<void()> on_settled_;
   std::vector<uint64_t> node_inodes_;

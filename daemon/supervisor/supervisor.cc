@@ -14,8 +14,10 @@
 #include "base/clock.h"
 #include "memory/hugepage_pool.h"
 #include "supervisor/control_server.h"
+#include "supervisor/fd_store.h"
 #include "supervisor/grace_timer.h"
 #include "supervisor/keeper_link.h"
+#include "supervisor/keeper_watch.h"
 #include "supervisor/leases.h"
 #include "supervisor/log.h"
 #include "supervisor/registry.h"
@@ -32,9 +34,6 @@ namespace {
 enum class State : uint32_t { Starting = 0, Serving = 1, Draining = 2, Ended = 3 };
 
 constexpr uint64_t kNsPerMs = 1'000'000;
-// A keeper that ends this often, this fast, will not stay.
-constexpr int kKeeperStartsMax = 5;
-constexpr uint64_t kKeeperStartsNs = 10'000 * kNsPerMs;
 
 void set_state(layout::Superblock& super, State state) noexcept {
   super.state.store(static_cast<uint32_t>(state), std::memory_order_relaxed);  // For tools; nothing hangs on it.
@@ -59,7 +58,7 @@ Result<void> set_affinity(const Config& config) {
   return {};
 }
 
-// Delivers SIGTERM and SIGINT by descriptor; SIGHUP and SIGPIPE do nothing.
+// Delivers SIGTERM and SIGINT by descriptor; SIGHUP does nothing.
 Result<base::OwnedFd> open_signals() {
   sigset_t ends;
   sigemptyset(&ends);
@@ -67,19 +66,38 @@ Result<base::OwnedFd> open_signals() {
   sigaddset(&ends, SIGINT);
   sigprocmask(SIG_BLOCK, &ends, nullptr);
   signal(SIGHUP, SIG_IGN);
-  signal(SIGPIPE, SIG_IGN);
   base::OwnedFd fd(signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd) return system_error("signalfd", errno);
   return fd;
 }
 
-// The memory of this fabric: what a killed supervisor's keeper holds, or new.
+// The memory of this fabric: what a killed supervisor's keeper or systemd holds, or new.
 struct Memory {
   SegmentManager segments;
   std::optional<KeeperLink> keeper;  // Adopted with the memory.
+  std::vector<KeptPidfd> processes;  // So are these.
   uint64_t hugepages_added = 0;
   bool is_adopted = false;
 };
+
+// What systemd handed over. It is this fabric's if it says so and has not ended.
+std::optional<Memory> adopt_stored(const std::string& fabric, uint64_t hugepages_added) {
+  auto stored = take_stored();
+  if (!stored) return std::nullopt;
+  auto segments = SegmentManager::adopt(std::move(stored->fds), stored->segment_bytes);
+  if (!segments) {
+    log_error(LogLevel::Warning, "what systemd's fd store holds cannot be used", segments.error());
+    return std::nullopt;
+  }
+  const layout::Superblock& super = segments->superblock();
+  const bool has_ended = super.state.load(std::memory_order_relaxed) == static_cast<uint32_t>(State::Ended);  // Its writer is dead.
+  if (has_ended || super.fabric_name != fabric) {
+    log(LogLevel::Info, "systemd's fd store holds fabric %s%s; it is dropped", super.fabric_name, has_ended ? ", which has ended" : "");
+    remove_memory(*segments);
+    return std::nullopt;
+  }
+  return Memory{std::move(*segments), std::nullopt, std::move(stored->processes), hugepages_added, true};
+}
 
 // Whether memory that cannot be taken over is lost for good. Everything else may be better the next time, and
 // agents live in it: it is not given up for a descriptor that was missing.
@@ -105,14 +123,14 @@ Result<std::optional<Memory>> adopt_memory(const control::Endpoint& endpoint, ui
     kept->link.end();
     return std::optional<Memory>();
   }
-  return std::optional<Memory>(Memory{std::move(*segments), std::move(kept->link), hugepages_added, true});
+  return std::optional<Memory>(Memory{std::move(*segments), std::move(kept->link), std::move(kept->processes), hugepages_added, true});
 }
 
 Result<Memory> create_memory(const Config& config, std::span<const topology::NumaNode> nodes, bool nodes_are_real) {
   auto segments = SegmentManager::create(config, nodes, nodes_are_real);
   if (!segments) return segments.error();
   const uint64_t added = segments->hugepages_added();
-  return Memory{std::move(*segments), std::nullopt, added, false};
+  return Memory{std::move(*segments), std::nullopt, {}, added, false};
 }
 
 // What a fabric has on the machine beside its memory: its files, and pages that were added to the kernel's
@@ -144,73 +162,6 @@ class Premises {
   bool stay_;
 };
 
-// Keeps the keeper: one is always there while the supervisor serves. It ends with this, unless it is to stay.
-class KeeperWatch {
- public:
-  KeeperWatch(EventLoop& loop, const Config& config, const SegmentManager& segments, std::optional<KeeperLink> link)
-      : loop_(loop), config_(config), segments_(segments), link_(std::move(link)) {}
-  KeeperWatch(const KeeperWatch&) = delete;
-  KeeperWatch& operator=(const KeeperWatch&) = delete;
-  ~KeeperWatch() {
-    if (!stays_) end();
-  }
-
-  void stay() noexcept { stays_ = true; }
-
-  void start() {
-    if (!config_.keeper) return;
-    const uint64_t now_ns = base::monotonic_ns();
-    if (now_ns - first_start_ns_ > kKeeperStartsNs) {
-      first_start_ns_ = now_ns;
-      start_count_ = 0;
-    }
-    if (++start_count_ > kKeeperStartsMax) {
-      log(LogLevel::Error, "the keeper does not stay: this fabric does not outlive its supervisor any more");
-      return name_it(0);
-    }
-    if (!link_) {
-      auto started = KeeperLink::start(config_, segments_);
-      if (!started) {
-        log_error(LogLevel::Error, "there is no keeper", started.error());
-        return name_it(0);
-      }
-      link_ = std::move(*started);
-    }
-    name_it(link_->pid());
-    auto watched = loop_.watch(link_->pidfd(), EPOLLIN, [this](uint32_t) { on_end(); });
-    if (!watched) log_error(LogLevel::Error, "the keeper cannot be watched", watched.error());
-  }
-
-  void end() {
-    if (!link_) return;
-    loop_.unwatch(link_->pidfd());
-    link_->end();
-    link_.reset();
-    name_it(0);
-  }
-
- private:
-  void on_end() {
-    log(LogLevel::Warning, "the keeper (pid %d) has ended; another one is started", link_->pid());
-    loop_.unwatch(link_->pidfd());
-    link_->reap();
-    link_.reset();
-    start();
-  }
-
-  void name_it(pid_t pid) noexcept {
-    segments_.superblock().keeper_pid.store(static_cast<uint32_t>(pid), std::memory_order_relaxed);  // For tools.
-  }
-
-  EventLoop& loop_;
-  const Config& config_;
-  const SegmentManager& segments_;
-  std::optional<KeeperLink> link_;
-  uint64_t first_start_ns_ = 0;
-  int start_count_ = 0;
-  bool stays_ = false;
-};
-
 // Refuses new agents, and gives those that are there some time to detach by themselves.
 Result<void> drain(EventLoop& loop, Sessions& sessions, const Config& config) {
   sessions.refuse_attaches();
@@ -230,6 +181,9 @@ Result<void> drain(EventLoop& loop, Sessions& sessions, const Config& config) {
 }  // namespace
 
 Result<void> run_supervisor(const Config& config, std::span<const topology::NumaNode> nodes, bool nodes_are_real) {
+  // A write that cannot be is an error and no death: EPIPE, EFBIG (RLIMIT_FSIZE).
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
   raise_descriptor_limit();
   if (auto pinned = set_affinity(config); !pinned) return pinned;
   auto policy = AccessPolicy::create(config);
@@ -253,8 +207,12 @@ Result<void> run_supervisor(const Config& config, std::span<const topology::Numa
   auto loop = EventLoop::create();
   if (!loop) return loop.error();
 
+  // Both hold the same; the keeper goes on with us. What systemd hands over is taken either way: it is open.
+  auto stored = adopt_stored(config.fabric, left_behind.hugepages_added);
   auto adopted = adopt_memory(*endpoint, left_behind.hugepages_added);
   if (!adopted) return adopted.error();
+  if (!*adopted) *adopted = std::move(stored);
+  stored.reset();
   if (!*adopted) {
     premises.go();
     premises.give_pages_back();
@@ -273,22 +231,22 @@ Result<void> run_supervisor(const Config& config, std::span<const topology::Numa
                     TopicPolicy(config.strict_topics, config.declare_topics));
   auto grace = GraceTimer::create(*loop, registry);
   if (!grace) return grace.error();
-  Sessions sessions(*loop, memory->segments, registry, *policy, [&] { loop->stop(); }, [&] { (*grace)->set(); });
+  KeeperWatch keeper(*loop, config, memory->segments, std::move(memory->keeper));
+  if (memory->is_adopted) keeper.stay();
+  Sessions sessions(*loop, memory->segments, registry, *policy, keeper, [&] { loop->stop(); }, [&] { (*grace)->set(); });
   if (memory->is_adopted) {
-    const auto live_count = sessions.find_agents();
+    const auto live_count = sessions.find_agents(std::move(memory->processes));
     if (!live_count) return live_count.error();
     log(LogLevel::Info, "took over from pid %d, which was killed: %zu agents live", left_behind.pid, *live_count);
   }
   (*grace)->set();
   auto watch = Watch::create(*loop, memory->segments, memory->is_adopted);
   if (!watch) return watch.error();
-  auto leases = Leases::create(*loop, memory->segments, sessions, config.hard_lease_ms);
+  auto leases = Leases::create(*loop, memory->segments, registry, sessions, config);
   if (!leases) return leases.error();
   Damage& damage = memory->segments.damage();
   if (auto watched = loop->watch(damage.bell(), EPOLLIN, [&damage](uint32_t) { damage.report(); }); !watched) return watched;
   damage.report();  // A fabric that was taken over may have been damaged before.
-  KeeperWatch keeper(*loop, config, memory->segments, std::move(memory->keeper));
-  if (memory->is_adopted) keeper.stay();
   keeper.start();
   auto server = ControlServer::create(*loop, sessions, endpoint->socket, *policy);
   if (!server) return server.error();

@@ -9,6 +9,7 @@
 //   - One whose intent it does not see has cleared it, and pushed before: the look at the sleepers finds
 //     what it left, rung for or not (a batch is rung for after its last intent). Or it has not written it
 //     yet, and then its load comes after the fence and sees "stopped".
+// Whoever sends into a channel, or gives a slot of it back, says so in the channel's header instead of an intent.
 // So a message costs one load of a line that nobody writes, and no fence: who stops brings it. The first
 // message after a quiet time costs one system call more, beside the one that wakes its receiver; while
 // messages move, no more than kQuietTicks apart, none at all. A publisher remembers the word that it wrote

@@ -1,4 +1,4 @@
-// The tick: while messages move, it looks every 10 ms for sleepers of non-empty inboxes and rings them.
+// The tick: while messages move, it looks every 10 ms for sleepers of non-empty inboxes and channels and rings them.
 //
 // A publisher that is stopped, or loses its processor, between its push and its ring leaves its receiver
 // asleep on a message; nobody else is to blame, so nobody else would wake it. Most of the time there is

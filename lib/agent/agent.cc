@@ -5,6 +5,7 @@
 #include "agent/doorbell_descriptor.h"
 #include "agent/publisher_core.h"
 #include "agent/subscriber_core.h"
+#include "base/no_heap.h"
 #include "control/topic_grammar.h"
 
 namespace ripstop {
@@ -23,33 +24,43 @@ Agent::~Agent() {
 }
 
 Result<Agent> Agent::attach(AgentOptions options) {
-  auto core = detail::AgentCore::attach(std::move(options));
-  if (!core) return core.error();
-  return Agent(std::move(*core));
+  return base::or_no_heap([&]() -> Result<Agent> {
+    auto core = detail::AgentCore::attach(std::move(options));
+    if (!core) return core.error();
+    return Agent(std::move(*core));
+  });
 }
 
 Result<Publisher<Bytes>> Agent::open_publisher(std::string_view topic, const PublisherOptions& options) {
-  auto opened = core_->open_publisher(topic, options);
-  if (!opened) return opened.error();
-  return Publisher<Bytes>(std::move(*opened));
+  return base::or_no_heap([&]() -> Result<Publisher<Bytes>> {
+    auto opened = core_->open_publisher(topic, options);
+    if (!opened) return opened.error();
+    return Publisher<Bytes>(std::move(*opened));
+  });
 }
 
 Result<Subscriber<Bytes>> Agent::open_subscriber(std::string_view topic, const SubscriberOptions& options) {
-  auto opened = core_->open_subscriber(topic, options);
-  if (!opened) return opened.error();
-  return Subscriber<Bytes>(std::move(*opened));
+  return base::or_no_heap([&]() -> Result<Subscriber<Bytes>> {
+    auto opened = core_->open_subscriber(topic, options);
+    if (!opened) return opened.error();
+    return Subscriber<Bytes>(std::move(*opened));
+  });
 }
 
 Result<Channel<Bytes>::Sender> Agent::open_channel_sender(std::string_view name, const ChannelOptions& options) {
-  auto opened = core_->open_channel(name, options, true);
-  if (!opened) return opened.error();
-  return Channel<Bytes>::Sender(std::move(*opened));
+  return base::or_no_heap([&]() -> Result<Channel<Bytes>::Sender> {
+    auto opened = core_->open_channel(name, options, true);
+    if (!opened) return opened.error();
+    return Channel<Bytes>::Sender(std::move(*opened));
+  });
 }
 
 Result<Channel<Bytes>::Receiver> Agent::open_channel_receiver(std::string_view name, const ChannelOptions& options) {
-  auto opened = core_->open_channel(name, options, false);
-  if (!opened) return opened.error();
-  return Channel<Bytes>::Receiver(std::move(*opened));
+  return base::or_no_heap([&]() -> Result<Channel<Bytes>::Receiver> {
+    auto opened = core_->open_channel(name, options, false);
+    if (!opened) return opened.error();
+    return Channel<Bytes>::Receiver(std::move(*opened));
+  });
 }
 
 Take<Message<Bytes>> Agent::next(std::chrono::nanoseconds timeout) {
@@ -61,8 +72,10 @@ Take<Message<Bytes>> Agent::next(std::chrono::nanoseconds timeout) {
 }
 
 Result<int> Agent::fd() {
-  if (!core_->usable()) return core_->unusable();
-  return core_->descriptor().open(core_->inbox());
+  return base::or_no_heap([&]() -> Result<int> {
+    if (!core_->usable()) return core_->unusable();
+    return core_->descriptor().open(core_->inbox());
+  });
 }
 
 void Agent::clear_fd() noexcept {

@@ -13,6 +13,7 @@
 #include "agent/subscriber_core.h"
 #include "base/atomic_pair.h"
 #include "base/name_hash.h"
+#include "base/no_heap.h"
 #include "control/endpoint.h"
 #include "control/topic_grammar.h"
 #include "ring/space.h"
@@ -90,6 +91,7 @@ Result<std::shared_ptr<AgentCore>> AgentCore::make(AgentOptions options, control
 }
 
 AgentCore::~AgentCore() {
+  if (inbox_ == nullptr) return;  // It was not finished: its connection ends, with nothing mapped any more.
   if (forked()) {
     descriptor_.abandon();
     // Their heaps would look at slabs that are not mapped here: left behind on purpose.
@@ -124,7 +126,8 @@ Result<void> AgentCore::detach() {
   senders_->clear();
   if (inbox_->in_hand_count() > 0) keep_alive_ = weak_from_this().lock();
   detached_.store(true, std::memory_order_relaxed);  // Relaxed: see usable().
-  return control_call([](control::AgentLink& link) { return link.detach(); });
+  // From destructors too, where nothing may be thrown.
+  return base::or_no_heap([&] { return control_call([](control::AgentLink& link) { return link.detach(); }); });
 }
 
 // Sequences go on with their row, so a row goes back to its topic if it can: a receiver would take the
@@ -176,7 +179,7 @@ uint32_t AgentCore::open_subscription_row() noexcept {
   return layout::kSubscriptionRows - 1;  // Counts together with the last.
 }
 
-std::optional<uint32_t> AgentCore::try_topic_id(std::string_view topic) noexcept {
+std::optional<uint32_t> AgentCore::try_topic_id(std::string_view topic) {
   // Another thread may be waiting for the supervisor.
   const std::unique_lock lock(control_mutex_, std::try_to_lock);
   if (!lock) return std::nullopt;
@@ -191,8 +194,10 @@ Result<std::unique_ptr<PublisherCore>> AgentCore::open_publisher(std::string_vie
   std::optional<uint32_t> topic_id = view_->find_topic(topic);
   if (!topic_id) {
     auto reply = control_call([&](control::AgentLink& link) { return link.topic_id(topic); });
-    // Without a supervisor the topic stays without a number for now, and nobody can have subscribed to it.
-    if (!reply && reply.error().code != Errc::SupervisorGone) return reply.error();
+    // While it is away the topic stays without a number, and nobody can have subscribed to it.
+    const bool is_away = !reply && reply.error().code == Errc::SupervisorGone &&
+                         control_call([](control::AgentLink& link) { return link.is_expected_back(); });
+    if (!reply && !is_away) return reply.error();
     topic_id = reply ? *reply : PublisherCore::kUnnamedTopic;
   }
   const auto row = open_publisher_row(*topic_id);

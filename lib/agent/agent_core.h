@@ -70,7 +70,7 @@ class AgentCore : public std::enable_shared_from_this<AgentCore> {
   }
 
   // The number of a topic, as far as the supervisor says it at once; nothing: it is away, or refuses.
-  std::optional<uint32_t> try_topic_id(std::string_view topic) noexcept;
+  std::optional<uint32_t> try_topic_id(std::string_view topic);
 
   uint64_t now_ns() const noexcept { return base::scaled_now_ns(clock_); }
   const AgentOptions& options() const noexcept { return options_; }

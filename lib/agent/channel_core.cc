@@ -1,6 +1,8 @@
 // Either side may sleep: the consumer on its doorbell, the producer on the space bell. No swap stands
 // between the message and the look at the bell, so the sleeper brings the fence: between arming and
 // its last look it makes every processor pass a full one (ring/space.h). Awake, nobody pays.
+// An end that is stopped between what it stored and its ring leaves the other one asleep; the supervisor's tick
+// looks after those, and `sending` and `releasing` keep it going meanwhile (supervisor/watch.cc).
 #include "agent/channel_core.h"
 
 #include <algorithm>
@@ -60,10 +62,14 @@ ChannelOutcome ChannelCore::send(std::size_t payload_bytes, uint8_t content_type
   if (!usable()) return unusable();
   if (payload_bytes > ring_.payload_bytes_max()) return ChannelOutcome::TooLarge;
   if (!ring_.has_room()) return ring_.corrupt() ? ChannelOutcome::Corrupt : ChannelOutcome::Full;
+  std::atomic<uint32_t>& sending = ring_.header().sending;
+  sending.store(1, std::memory_order_relaxed);  // Relaxed: as the intent of a publisher, which start_watch() orders.
+  agent_->start_watch();
   ring_.push(static_cast<uint32_t>(payload_bytes), content_type);
   if (ring::needs_ring(ring_.header().doorbell.load(std::memory_order_relaxed), last_rung_)) {  // Relaxed: the sleeper's fence.
     ring::ring_doorbell(ring_.header().doorbell, last_rung_);
   }
+  sending.store(0, std::memory_order_release);  // R(intent)
   return ChannelOutcome::Ok;
 }
 
@@ -105,10 +111,14 @@ TakeOutcome ChannelCore::take(std::span<const std::byte>& payload, uint64_t time
 
 void ChannelCore::release() noexcept {
   if (!usable() || !ring_.has_message()) return;
+  std::atomic<uint32_t>& releasing = ring_.header().releasing;
+  releasing.store(1, std::memory_order_relaxed);  // Relaxed: as in send().
+  agent_->start_watch();
   ring_.pop();
   std::atomic<uint32_t>& bell = ring_.header().space_bell;
   // Relaxed: the sleeping producer looks again after a fence of its own that reaches us.
   if (ring::needs_ring(bell.load(std::memory_order_relaxed), last_rung_)) ring::ring_doorbell(bell, last_rung_);
+  releasing.store(0, std::memory_order_release);  // R(intent)
 }
 
 }  // namespace ripstop::detail

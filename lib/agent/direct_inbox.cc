@@ -17,7 +17,7 @@ constexpr uint32_t kLateTurn = 16;
 
 }  // namespace
 
-bool DirectSource::open(const memory::ChunkMap& map, const control::DirectEntry& entry) noexcept {
+bool DirectSource::open(const memory::ChunkMap& map, const control::DirectEntry& entry, std::atomic<uint64_t>& mark) noexcept {
   const layout::DirectWord& word = entry.word;
   const auto first_chunk = static_cast<layout::ChunkId>(word.slab << layout::kSlabIndexBits);
   const ChunkHeader* first = map.find(first_chunk);
@@ -36,7 +36,8 @@ bool DirectSource::open(const memory::ChunkMap& map, const control::DirectEntry&
   entry_ = entry;
   cursor_.store(word.start, std::memory_order_relaxed);  // Relaxed: has_mail() is excluded by the caller's lock.
   last_.store(0, std::memory_order_relaxed);             // Relaxed: as above.
-  in_hand_.store(0, std::memory_order_relaxed);          // Relaxed: as above.
+  mark_ = &mark;
+  set_in_hand(0);
   expected_ = 0;
   passed_count_ = 0;
   ended_ = word.state == DirectState::Ended;
@@ -108,7 +109,7 @@ uint32_t DirectInbox::refresh(uint32_t& offender) noexcept {
       waiting_ = true;
       continue;
     }
-    if (!source.open(map_, entry)) {
+    if (!source.open(map_, entry, block_.direct_in_hand[i])) {
       ++corrupt_count;
       offender = entry.source;
       base::Pair word = entry.pair;

@@ -32,8 +32,8 @@ class DirectSource {
     uint64_t sequence = 0;
   };
 
-  // False when the entry names no slab or nonsense.
-  bool open(const memory::ChunkMap& map, const control::DirectEntry& entry) noexcept;
+  // False when the entry names no slab or nonsense. `mark`: where the supervisor sees what is in our hands.
+  bool open(const memory::ChunkMap& map, const control::DirectEntry& entry, std::atomic<uint64_t>& mark) noexcept;
   void close() noexcept { first_ = nullptr; }
   bool is_open() const noexcept { return first_ != nullptr; }
 
@@ -46,15 +46,14 @@ class DirectSource {
     // Relaxed, all of them: ours; has_mail() may look once too often.
     last_.store(found.sequence, std::memory_order_relaxed);
     const uint32_t cursor = cursor_.load(std::memory_order_relaxed) + 1;
-    in_hand_.store(in_hand_.load(std::memory_order_relaxed) | uint64_t{1} << (cursor - 1), std::memory_order_relaxed);
+    set_in_hand(in_hand_.load(std::memory_order_relaxed) | uint64_t{1} << (cursor - 1));
     cursor_.store(cursor == chunk_count_ ? 0 : cursor, std::memory_order_relaxed);  // Relaxed: as above.
     expected_ = found.sequence + 1;
     passed_count_ = 0;
   }
   // A message of that chunk was released.
   void released(uint32_t chunk_index) noexcept {
-    // Relaxed: ours, as above.
-    in_hand_.store(in_hand_.load(std::memory_order_relaxed) & ~(uint64_t{1} << chunk_index), std::memory_order_relaxed);
+    set_in_hand(in_hand_.load(std::memory_order_relaxed) & ~(uint64_t{1} << chunk_index));  // Relaxed: ours, as above.
   }
   // Fetches the lines of a message `ahead` of the next one: worth it when it is there already.
   void prefetch(uint32_t ahead) const noexcept;
@@ -82,6 +81,10 @@ class DirectSource {
   void pass() noexcept { ++passed_count_; }
 
  private:
+  void set_in_hand(uint64_t in_hand) noexcept {
+    in_hand_.store(in_hand, std::memory_order_relaxed);  // Relaxed: ours, as above.
+    mark_->store(in_hand, std::memory_order_relaxed);    // Relaxed: for the supervisor, who only looks.
+  }
   layout::ChunkHeader& at(uint32_t index) const noexcept {
     return *reinterpret_cast<layout::ChunkHeader*>(first_ + std::size_t{index} * stride_bytes_);
   }
@@ -101,6 +104,7 @@ class DirectSource {
   control::DirectEntry entry_{};
   std::atomic<uint32_t> cursor_{0};
   std::atomic<uint64_t> last_{0};  // Sequence of the last one taken here: what lies a lap behind is older.
+  std::atomic<uint64_t>* mark_ = nullptr;
   std::atomic<uint64_t> in_hand_{0};  // Bit i: the message in chunk i. It comes once, whatever its header says.
 };
 

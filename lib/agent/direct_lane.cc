@@ -134,12 +134,12 @@ void DirectLane::end_offers() noexcept {
 
 bool DirectLane::open(std::span<const Receiver> receivers, uint32_t priority, uint32_t class_index) {
   if (receivers.size() > layout::kDirectMembersMax || loaned_) return false;
+  members_.reserve(receivers.size());  // All that is allocated comes before the slab is ours.
   if (!take_slab(class_index)) return false;
   priority_ = priority;
   cursor_ = 0;
   hasty_count_ = 0;
   bits_ = 0;
-  members_.reserve(receivers.size());
   for (std::size_t i = 0; i < receivers.size(); ++i) {
     bits_ |= uint64_t{1} << bit(i);
     if (offer(receivers[i], i)) continue;

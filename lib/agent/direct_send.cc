@@ -100,7 +100,14 @@ void PublisherCore::consider_direct(uint32_t class_index, std::size_t lane) noex
     receiver.head_mark = head;
   }
   if (!keep_up) return;
-  if (!ring::heavy_fence() || !direct_.open(receivers_, static_cast<uint32_t>(lane), class_index)) {
+  const auto opens = [&] {
+    try {
+      return direct_.open(receivers_, static_cast<uint32_t>(lane), class_index);
+    } catch (const std::bad_alloc&) {
+      return false;  // It has not begun.
+    }
+  };
+  if (!ring::heavy_fence() || !opens()) {
     hot_count_ = -kHotSendsAfterRefusal;
     return;
   }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -26,6 +27,9 @@ Result<int> DoorbellDescriptor::open(Inbox& inbox) {
   } catch (const std::system_error& failed) {
     ::close(std::exchange(event_fd_, -1));
     return system_error("thread for the doorbell's descriptor", failed.code().value());
+  } catch (const std::bad_alloc&) {
+    ::close(std::exchange(event_fd_, -1));
+    throw;
   }
   inbox.use_descriptor(event_fd_);
   return event_fd_;

@@ -20,6 +20,13 @@ uint64_t bits_below(std::size_t count) noexcept {
 
 bool add_names(memory::SlabHeap& heap, ChunkRole role, std::span<const uint32_t> names, uint32_t root_bit,
                layout::Reference parent, Links& links) {
+  if (links.size() == links.capacity()) {
+    try {
+      links.reserve(2 * links.size() + 8);
+    } catch (const std::bad_alloc&) {
+      return false;  // As when there is no chunk.
+    }
+  }
   const auto loaned = heap.loan(kNamesClass);
   if (!loaned) return false;
   layout::ChunkHeader& header = *loaned->header;
@@ -36,7 +43,7 @@ bool add_names(memory::SlabHeap& heap, ChunkRole role, std::span<const uint32_t>
   return true;
 }
 
-// How many deliveries one bit of a chunk stands for when `count` go out from it: 1, 61 or 61².
+// How many deliveries one bit of a chunk stands for when `count` go out from it: 1, 53 or 53².
 std::size_t deliveries_per_bit(std::size_t count) noexcept {
   std::size_t each = 1;
   while (each * layout::kDeliveryCount < count) each *= layout::kDeliveryCount;

@@ -24,7 +24,7 @@ using Links = std::vector<memory::Loaned>;
 // `names` (same order), and says where each delivery's bit is. Lists come before and branches after
 // the `links` that are there. Returns the bits of the root's commit, or nothing when the pool has no
 // chunk for a list: then everything it added to `links` has been given back.
-// Up to 4 names stand in the header, up to 61 in a list, more in branches of 61, which nest.
+// Up to 4 names stand in the header, up to 53 in a list, more in branches of 53, which nest.
 std::optional<uint64_t> name_receivers(memory::SlabHeap& heap, const memory::Loaned& root,
                                        std::span<const uint32_t> names, std::span<Delivery> deliveries, Links& links);
 

@@ -14,6 +14,7 @@
 #include "layout/histogram.h"
 #include "memory/evict.h"
 #include "memory/holders.h"
+#include "memory/late.h"
 #include "ring/space.h"
 
 namespace ripstop::detail {
@@ -31,13 +32,18 @@ Inbox::Inbox(AgentCore& agent, const control::FabricMap& map, layout::AgentBlock
 }
 
 void Inbox::add(SubscriberCore& subscriber) {
-  subscribers_.push_back(&subscriber);
+  subscribers_.reserve(subscribers_.size() + 1);  // Where there is no memory it is in neither list.
   if (subscriber.ring == nullptr && layout::is_pattern_id(subscriber.topic_id)) patterns_.add(subscriber);
+  subscribers_.push_back(&subscriber);
 }
 
 void Inbox::withdraw(SubscriberCore& subscriber) noexcept {
+  if (unfiled_.in_hand != nullptr && subscriber_of(header_of(unfiled_.data).topic_id, unfiled_.in_hand->source) == &subscriber) {
+    --pending_count_;
+    release(*std::exchange(unfiled_, {}).in_hand);
+  }
   pending_count_ -= subscriber.pending.size();
-  for (const Delivered& delivered : subscriber.pending) release(*delivered.in_hand);
+  for (const Delivered& delivered : subscriber.pending) (void)release(*delivered.in_hand);
   subscriber.pending.clear();
   if (subscriber.ring == nullptr || !agent_.usable()) return;
   for (const auto& in_hand : in_hand_pool_) {
@@ -72,11 +78,20 @@ void Inbox::remove_ring(Source& source) {
   next_ring_ = 0;
 }
 
-InHand& Inbox::new_in_hand() {
-  if (in_hand_free_.empty()) {
+bool Inbox::can_hold_more() noexcept {
+  if (!in_hand_free_.empty()) [[likely]] return true;
+  try {
+    // Also for the day when all are given back.
+    if (in_hand_free_.capacity() <= in_hand_pool_.size()) in_hand_free_.reserve(2 * in_hand_pool_.size() + 8);
     in_hand_pool_.push_back(std::make_unique<InHand>());
-    in_hand_free_.push_back(in_hand_pool_.back().get());
+  } catch (const std::bad_alloc&) {
+    return false;
   }
+  in_hand_free_.push_back(in_hand_pool_.back().get());
+  return true;
+}
+
+InHand& Inbox::new_in_hand() noexcept {
   InHand& in_hand = *in_hand_free_.back();
   in_hand_free_.pop_back();
   return in_hand;
@@ -122,7 +137,25 @@ void Inbox::count_take(SubscriberCore& subscriber, const layout::ChunkHeader& he
   subscriber.count(header, last_take_ns_);
 }
 
+bool Inbox::file(SubscriberCore& subscriber, const Delivered& delivered) noexcept {
+  ++pending_count_;
+  try {
+    subscriber.pending.push_back(delivered);
+    return true;
+  } catch (const std::bad_alloc&) {
+    unfiled_ = delivered;
+    return false;
+  }
+}
+
 TakeOutcome Inbox::take_pending(SubscriberCore* only, Delivered& delivered) noexcept {
+  if (unfiled_.in_hand != nullptr) [[unlikely]] {
+    const Delivered late = std::exchange(unfiled_, {});
+    --pending_count_;
+    SubscriberCore* subscriber = subscriber_of(header_of(late.data).topic_id, late.in_hand->source);
+    if (subscriber == nullptr) release(*late.in_hand);
+    else if (!file(*subscriber, late)) return TakeOutcome::HeldFull;
+  }
   for (SubscriberCore* subscriber : subscribers_) {
     if ((only != nullptr && subscriber != only) || subscriber->pending.empty()) continue;
     delivered = subscriber->pending.front();
@@ -134,9 +167,12 @@ TakeOutcome Inbox::take_pending(SubscriberCore* only, Delivered& delivered) noex
 }
 
 TakeOutcome Inbox::take(SubscriberCore* only, Delivered& delivered) {
-  if (pending_count_ != 0 && take_pending(only, delivered) == TakeOutcome::Ok) return TakeOutcome::Ok;
+  if (pending_count_ != 0) {
+    if (const TakeOutcome outcome = take_pending(only, delivered); outcome != TakeOutcome::Empty) return outcome;
+  }
   Source* const ring = only != nullptr ? only->ring : nullptr;
   for (;;) {
+    if (!can_hold_more()) [[unlikely]] return TakeOutcome::HeldFull;
     // A subscription of the inbox leaves the rings of others alone: what they hold is their policy's.
     TakeOutcome outcome = ring != nullptr ? take_from(*ring, delivered) : take_lanes(delivered);
     if (outcome == TakeOutcome::Empty && only == nullptr) outcome = take_rings(delivered);
@@ -145,13 +181,12 @@ TakeOutcome Inbox::take(SubscriberCore* only, Delivered& delivered) {
     SubscriberCore* subscriber = subscriber_of(header.topic_id, delivered.in_hand->source);
     if (subscriber == nullptr) {
       count_up(block_.counters.orphan_count, 1);
-      release(*delivered.in_hand);
+      (void)release(*delivered.in_hand);
       continue;  // Its subscription has ended.
     }
     count_take(*subscriber, header);
     if (only == nullptr || subscriber == only) return TakeOutcome::Ok;
-    subscriber->pending.push_back(delivered);
-    ++pending_count_;
+    if (!file(*subscriber, delivered)) return TakeOutcome::HeldFull;
   }
 }
 
@@ -214,9 +249,12 @@ void Inbox::leave_place(InHand& in_hand) noexcept {
   memory::unhold(block_, in_hand.reference, in_hand.bit);
 }
 
-void Inbox::release(InHand& in_hand) noexcept {
+ReleaseOutcome Inbox::release(InHand& in_hand) noexcept {
+  ReleaseOutcome outcome = ReleaseOutcome::Gone;
   if (agent_.usable()) [[likely]] {
-    (void)memory::release_seen(map_.chunks(), in_hand.reference, in_hand.generation, in_hand.bit);
+    const memory::Release released = memory::release_seen(map_.chunks(), in_hand.reference, in_hand.generation, in_hand.bit);
+    if (released != memory::Release::Gone) [[likely]] outcome = ReleaseOutcome::Ok;
+    else if (memory::give_late_back(map_.chunks(), block_, in_hand.reference, in_hand.bit)) outcome = ReleaseOutcome::Revoked;
     if (in_hand.direct != 0) {
       direct_.released(in_hand.direct - 1u, layout::chunk_index(layout::reference_chunk(in_hand.reference)));
       if (direct_.has_ended(in_hand.direct - 1u)) [[unlikely]] refresh_direct();
@@ -229,6 +267,7 @@ void Inbox::release(InHand& in_hand) noexcept {
   in_hand.source = nullptr;
   in_hand_free_.push_back(&in_hand);
   if (!agent_.usable() && in_hand_count() == 0) agent_.last_message_gone();
+  return outcome;
 }
 
 MessageInfo Inbox::info(const InHand& in_hand, const std::byte* data) const noexcept {

@@ -55,7 +55,7 @@ class Inbox {
   // `only`: that subscription's; messages for others wait with them.
   Take<Message<Bytes>> take(SubscriberCore* only);
   Take<Message<Bytes>> take(SubscriberCore* only, uint64_t timeout_ns);
-  void release(InHand& in_hand) noexcept;
+  ReleaseOutcome release(InHand& in_hand) noexcept;
 
   void add(SubscriberCore& subscriber);
   // Before the supervisor ends the subscription and releases what lies in its ring: what waits for it is
@@ -87,6 +87,8 @@ class Inbox {
  private:
   TakeOutcome take(SubscriberCore* only, Delivered& delivered);
   TakeOutcome take_pending(SubscriberCore* only, Delivered& delivered) noexcept;
+  // Keeps it for its subscription. False: there is no memory for that, and it is the unfiled one.
+  bool file(SubscriberCore& subscriber, const Delivered& delivered) noexcept;
   TakeOutcome take_lanes(Delivered& delivered);
   // A lane and the direct lanes of its priority.
   TakeOutcome take_lane(std::size_t lane, Delivered& delivered);
@@ -101,6 +103,7 @@ class Inbox {
   TakeOutcome open(Source& source, uint64_t position, const ring::SlotView& slot, Delivered& delivered);
   void leave_place(InHand& in_hand) noexcept;
   void prefetch_behind(const Source& source) const noexcept;
+  void let_go(layout::Reference reference, uint32_t bit) noexcept;
   void set_aside(Source& source, uint64_t position, const ring::SlotView& slot) noexcept;
   TakeOutcome set_aside_corrupt(Source& source, uint64_t position, const ring::SlotView& slot, uint32_t offender) noexcept;
   uint32_t owner_of(layout::ChunkId chunk) const noexcept;
@@ -108,7 +111,9 @@ class Inbox {
   bool make_way(Source& source) noexcept;
   void remove_ring(Source& source);
   SubscriberCore* subscriber_of(uint32_t topic_id, const Source* source) noexcept;
-  InHand& new_in_hand();
+  // Makes sure, before anything is taken, that there is a place for it.
+  bool can_hold_more() noexcept;
+  InHand& new_in_hand() noexcept;
   TakeOutcome sleep(SubscriberCore* only, uint64_t timeout_ns, Delivered& delivered);
   void count_take(SubscriberCore& subscriber, const layout::ChunkHeader& header) noexcept;
   bool reads_clock(uint64_t sent_ns) noexcept;
@@ -138,7 +143,9 @@ class Inbox {
   uint32_t unsampled_count_ = 0;   // Takes since.
   uint32_t busy_run_ = 0;    // Takes in a row that found something: more is likely to be there.
   std::vector<SubscriberCore*> subscribers_;
-  std::size_t pending_count_ = 0;  // Over all subscribers.
+  // Taken for a subscription that had no memory to keep it.
+  Delivered unfiled_;
+  std::size_t pending_count_ = 0;  // Over all subscribers, and the unfiled one.
   std::vector<std::unique_ptr<InHand>> in_hand_pool_;
   std::vector<InHand*> in_hand_free_;
   PatternOwners patterns_;

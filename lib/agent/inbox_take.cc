@@ -9,6 +9,7 @@
 #include "base/counter.h"
 #include "memory/evict.h"
 #include "memory/holders.h"
+#include "memory/late.h"
 
 namespace ripstop::detail {
 
@@ -36,9 +37,17 @@ uint32_t looks_max(const Source& source) noexcept { return 4 * source.slot_count
 
 }  // namespace
 
+// What we hold of a message that nobody gets: our bit or, where we were so late between the slot and the user
+// that it went on without us, what we hold instead.
+void Inbox::let_go(layout::Reference reference, uint32_t bit) noexcept {
+  if (memory::release(map_.chunks(), reference, bit) == memory::Release::Gone) {
+    (void)memory::give_late_back(map_.chunks(), block_, reference, bit);
+  }
+}
+
 // A slot without a message for us: its bit is cleared, if it is there, and the slot is given back.
 void Inbox::set_aside(Source& source, uint64_t position, const ring::SlotView& slot) noexcept {
-  (void)memory::release(map_.chunks(), slot.low, layout::unpack(slot.state).bit);
+  let_go(slot.low, layout::unpack(slot.state).bit);
   (void)source.give_back(position, slot);
 }
 
@@ -192,7 +201,7 @@ TakeOutcome Inbox::open_direct(DirectSource& direct, const DirectSource::Found& 
   if (busy_run_ >= kBusyRun) direct.prefetch(kFetchedAhead);
   if (payload_bytes > direct.capacity_bytes()) [[unlikely]] {
     count_corrupt(direct.entry().source);
-    (void)memory::release(map_.chunks(), reference, direct.bit());
+    let_go(reference, direct.bit());
     return TakeOutcome::Corrupt;
   }
   InHand& in_hand = new_in_hand();

@@ -219,6 +219,7 @@ FabricView detail::view_fabric(const InspectCore& core) {
   view.letters_without_place = released(layout::LetterEnd::TableFull);
   view.letters_beyond_share = released(layout::LetterEnd::ShareFull);
   view.letters_dropped = released(layout::LetterEnd::Dropped);
+  view.messages_revoked = look(super.revoked_messages);
   return view;
 }
 

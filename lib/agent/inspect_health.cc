@@ -1,5 +1,5 @@
 // Is it dead, stuck, or just thinking? Answered from what lies in shared memory and in /proc, without
-// the agent's cooperation. One look suffices for dead, stopped, idle and lagging; between stuck and
+// the agent's cooperation. One look suffices for dead, zombie, stopped, idle and lagging; between stuck and
 // busy a second look decides, by the processor time used in between.
 #include <cinttypes>
 #include <cstdio>
@@ -62,6 +62,7 @@ std::string_view to_string(Health health) noexcept {
     case Health::Lagging: return "lagging";
     case Health::Stuck: return "stuck";
     case Health::Stopped: return "stopped";
+    case Health::Zombie: return "zombie";
     case Health::Dead: return "dead";
   }
   return "unknown";
@@ -70,9 +71,9 @@ std::string_view to_string(Health health) noexcept {
 Judgement judge(const AgentView& now, const AgentView* earlier) {
   if (!now.live) return {Health::Dead, "its death is being settled"};
   if (!now.process.alive && !now.remote) {
-    return {Health::Dead, now.process.state == 'Z'
-                              ? "a zombie: its parent has not waited for it"
-                              : "process " + std::to_string(now.process.pid) + " has ended"};
+    const std::string pid = std::to_string(now.process.pid);
+    if (now.process.state == 'Z') return {Health::Zombie, "process " + pid + " has ended, its parent has not waited for it"};
+    return {Health::Dead, "process " + pid + " has ended"};
   }
   if (now.process.state == 'T')
     return {Health::Stopped, "by a signal (kill -CONT " + std::to_string(now.process.pid) + ")"};

@@ -14,6 +14,7 @@ std::string reason_text(layout::LetterReason reason) {
     case layout::LetterReason::Detached: return "detached";
     case layout::LetterReason::NoRoom: return "no_room";
     case layout::LetterReason::Closed: return "closed";
+    case layout::LetterReason::Overdue: return "overdue";
   }
   return "unknown";
 }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cstring>
 
@@ -72,6 +73,8 @@ std::vector<std::string> holder_texts(const InspectCore& core, const layout::Chu
     if (receiver != 0) text += ": " + core.agent_label(layout::receiver_agent(receiver));
     texts.push_back(std::move(text));
   }
+  const int late_count = std::popcount(bits & layout::kLateHolds);
+  if (late_count != 0) texts.push_back(std::to_string(late_count) + " late");
   return texts;
 }
 
@@ -107,7 +110,7 @@ std::vector<NodeView> view_nodes(const InspectCore& core) {
       const memory::SlabPlace& place = chunks.slab(n, slab);
       ClassView& view = node.classes[place.class_index];
       const uint32_t owner = layout::slab_owner_agent(look(chunks.slab_owner(n, slab)));
-      if (owner > layout::kAgentIdMax) ++node.corrupt;
+      if (owner > layout::kAgentIdMax && owner != layout::kOwnerSupervisor) ++node.corrupt;
       ++(owner == 0 ? view.slabs_free : view.slabs_owned);
       view.chunks_total += place.chunk_count;
       for (uint32_t i = 0; i < place.chunk_count; ++i) {

@@ -6,10 +6,10 @@
 
 namespace ripstop {
 
-void Message<Bytes>::give_back() noexcept {
-  std::exchange(inbox_, nullptr)->release(*in_hand_);
+ReleaseOutcome Message<Bytes>::give_back() noexcept {
   data_ = nullptr;
   payload_bytes_ = 0;
+  return std::exchange(inbox_, nullptr)->release(*in_hand_);
 }
 
 MessageInfo Message<Bytes>::info() const noexcept {

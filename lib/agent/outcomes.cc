@@ -69,6 +69,15 @@ std::string_view to_string(TakeOutcome outcome) noexcept {
   return "unknown";
 }
 
+std::string_view to_string(ReleaseOutcome outcome) noexcept {
+  switch (outcome) {
+    case ReleaseOutcome::Ok: return "ok";
+    case ReleaseOutcome::Revoked: return "revoked";
+    case ReleaseOutcome::Gone: return "gone";
+  }
+  return "unknown";
+}
+
 namespace {
 
 // What to do about it.

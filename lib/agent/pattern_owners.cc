@@ -1,6 +1,7 @@
 #include "agent/pattern_owners.h"
 
 #include <algorithm>
+#include <new>
 
 #include "agent/subscriber_core.h"
 #include "control/topic_grammar.h"
@@ -14,21 +15,26 @@ void PatternOwners::remove(SubscriberCore& subscriber) {
   owners_.clear();
 }
 
-void PatternOwners::get_back(const std::string& topic) {
+void PatternOwners::get_back(const std::string& topic) noexcept {
   for (SubscriberCore* subscriber : subscribers_) {
-    if (control::pattern_matches(subscriber->topic, topic)) subscriber->sequences = SequenceWindow();
+    if (control::pattern_matches(subscriber->topic, topic)) subscriber->sequences.forget();
   }
 }
 
-SubscriberCore* PatternOwners::look(uint32_t topic_id) {
+SubscriberCore* PatternOwners::look(uint32_t topic_id) noexcept {
   const std::string_view topic = view_.topic_name(topic_id);
   if (topic.empty()) return nullptr;  // A header's word, and there is no such topic.
   const auto owner = std::find_if(subscribers_.begin(), subscribers_.end(), [&](const SubscriberCore* subscriber) {
     return control::pattern_matches(subscriber->topic, topic);
   });
   if (owner == subscribers_.end()) return nullptr;
-  if (topic_id >= owners_.size()) owners_.resize(topic_id + 1, nullptr);
-  return owners_[topic_id] = *owner;
+  try {
+    if (topic_id >= owners_.size()) owners_.resize(topic_id + 1, nullptr);
+    owners_[topic_id] = *owner;
+  } catch (const std::bad_alloc&) {
+    // It is looked for again at the next message.
+  }
+  return *owner;
 }
 
 }  // namespace ripstop::detail

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "control/control_view.h"
@@ -22,16 +23,16 @@ class PatternOwners {
   void add(SubscriberCore& subscriber);
   void remove(SubscriberCore& subscriber);
   // No subscription names that topic exactly any more. What it got meanwhile is no loss of ours.
-  void get_back(const std::string& topic);
+  void get_back(const std::string& topic) noexcept;
 
   // Null: nobody.
-  SubscriberCore* find(uint32_t topic_id) {
+  SubscriberCore* find(uint32_t topic_id) noexcept {
     if (topic_id < owners_.size() && owners_[topic_id] != nullptr) return owners_[topic_id];
     return subscribers_.empty() ? nullptr : look(topic_id);
   }
 
  private:
-  SubscriberCore* look(uint32_t topic_id);
+  SubscriberCore* look(uint32_t topic_id) noexcept;
 
   const control::ControlView& view_;
   std::vector<SubscriberCore*> subscribers_;  // The oldest first.

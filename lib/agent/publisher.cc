@@ -5,6 +5,7 @@
 
 #include "agent/agent_core.h"
 #include "agent/publisher_core.h"
+#include "base/no_heap.h"
 
 namespace ripstop {
 
@@ -34,17 +35,21 @@ Publisher<Bytes>::Publisher(Publisher&&) noexcept = default;
 Publisher<Bytes>& Publisher<Bytes>::operator=(Publisher&&) noexcept = default;
 Publisher<Bytes>::~Publisher() = default;
 
-Result<Loan<Bytes>> Publisher<Bytes>::loan(std::size_t payload_bytes) { return core_->loan_bytes(payload_bytes); }
+Result<Loan<Bytes>> Publisher<Bytes>::loan(std::size_t payload_bytes) {
+  return base::or_no_heap([&] { return core_->loan_bytes(payload_bytes); });
+}
 
 Result<std::vector<Loan<Bytes>>> Publisher<Bytes>::loan_batch(std::size_t count, std::size_t payload_bytes) {
-  std::vector<Loan<Bytes>> loans;
-  loans.reserve(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    auto loan = core_->loan_bytes(payload_bytes);
-    if (!loan) return loan.error();  // Those before end with the vector.
-    loans.push_back(std::move(*loan));
-  }
-  return loans;
+  return base::or_no_heap([&]() -> Result<std::vector<Loan<Bytes>>> {
+    std::vector<Loan<Bytes>> loans;
+    loans.reserve(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      auto loan = core_->loan_bytes(payload_bytes);
+      if (!loan) return loan.error();  // Those before end with the vector.
+      loans.push_back(std::move(*loan));
+    }
+    return loans;
+  });
 }
 
 std::vector<Sent> Publisher<Bytes>::send_batch(std::span<Loan<Bytes>> loans, const SendOptions& options) {
@@ -56,7 +61,7 @@ std::vector<Sent> Publisher<Bytes>::send_batch(std::span<Loan<Bytes>> loans, con
 }
 
 Result<Sent> Publisher<Bytes>::send_copy(std::span<const std::byte> payload, const SendOptions& options) {
-  auto loan = core_->loan_bytes(payload.size());
+  auto loan = this->loan(payload.size());
   if (!loan) return loan.error();
   if (!payload.empty()) std::memcpy(loan->bytes().data(), payload.data(), payload.size());
   return loan->send(options);

@@ -38,23 +38,41 @@ PublisherCore::~PublisherCore() {
   agent_->close_row(row_index_);
 }
 
-bool PublisherCore::has_sender() noexcept {
+bool PublisherCore::has_sender() {
   if (sender_ == nullptr || sender_->thread != this_thread_mark()) sender_ = agent_->senders().mine();
   return sender_ != nullptr;
 }
 
-bool PublisherCore::refresh_route() noexcept {
-  // Read before the route: a change in between makes us look again at the next send.
-  const uint64_t epoch = agent_->view().route_epoch(shard_);
-  return epoch == route_epoch_ || resolve_route(epoch);
+bool PublisherCore::finds_sender() noexcept {
+  try {
+    return has_sender();
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
 }
 
-bool PublisherCore::resolve_route(uint64_t epoch) noexcept {
+SendOutcome PublisherCore::refresh_route() noexcept {
+  // Read before the route: a change in between makes us look again at the next send.
+  const uint64_t epoch = agent_->view().route_epoch(shard_);
+  if (epoch == route_epoch_) return SendOutcome::Delivered;
+  try {
+    if (resolve_route(epoch)) return SendOutcome::Delivered;
+    return topic_id_ == kUnnamedTopic ? SendOutcome::Unnamed : SendOutcome::Corrupt;
+  } catch (const std::bad_alloc&) {
+    return SendOutcome::PoolEmpty;  // The old route stays, and is asked for again.
+  }
+}
+
+bool PublisherCore::resolve_route(uint64_t epoch) {
   if (topic_id_ == kUnnamedTopic && !look_for_name()) return has_nobody();
   std::vector<layout::RouteReceiver> entries;
   if (!control::find_receivers(agent_->view(), topic_id_, entries)) return false;
   uint32_t corrupt_count = 0;
   std::vector<Receiver> fresh = resolve_receivers(agent_->map(), entries, corrupt_count);
+  // All that is allocated comes before the first change.
+  targets_.reserve(fresh.size());
+  names_.reserve(fresh.size());
+  deliveries_.reserve(fresh.size());
   for (Receiver& receiver : fresh) {
     for (const Receiver& old : receivers_) {
       if (old.doorbell == receiver.doorbell) receiver.last_rung = old.last_rung;
@@ -68,9 +86,6 @@ bool PublisherCore::resolve_route(uint64_t epoch) noexcept {
     hot_count_ = 0;
   }
   receivers_ = std::move(fresh);
-  targets_.reserve(receivers_.size());
-  names_.reserve(receivers_.size());
-  deliveries_.reserve(receivers_.size());
   route_epoch_ = epoch;
   return true;
 }
@@ -165,13 +180,11 @@ Sent PublisherCore::send(const memory::Loaned& root, uint32_t payload_bytes, Lin
     return Sent{agent_->forked() ? SendOutcome::Forked : SendOutcome::Detached, 0, 0, 0, 0};
   }
   // The publisher may have come to another thread with its loan, and that one may be refused a sender.
-  if (!has_sender()) [[unlikely]] return give_up(root, links, {}, SendOutcome::PoolEmpty, agent_->now_ns());
+  if (!finds_sender()) [[unlikely]] return give_up(root, links, {}, SendOutcome::PoolEmpty, agent_->now_ns());
   const auto lane = std::min<std::size_t>(static_cast<std::size_t>(options.priority), layout::kLaneCount - 1);
   const uint64_t now = agent_->now_ns();
   if (options.deadline_ns != 0 && options.deadline_ns <= now) return give_up(root, links, {}, SendOutcome::Expired, now);
-  if (!refresh_route()) [[unlikely]] {
-    return give_up(root, links, {}, topic_id_ == kUnnamedTopic ? SendOutcome::Unnamed : SendOutcome::Corrupt, now);
-  }
+  if (const SendOutcome route = refresh_route(); route != SendOutcome::Delivered) [[unlikely]] return give_up(root, links, {}, route, now);
   if (receivers_.empty()) return give_up(root, links, {}, SendOutcome::NoReceiver, now);
   if (direct_.has(root.chunk)) {
     if (direct_.is_open() && lane == direct_.priority() && links.empty()) {

@@ -62,15 +62,18 @@ class PublisherCore {
 
   // A loaned chunk as the first of a message, whatever it was before.
   static void prepare_root(layout::ChunkHeader& header) noexcept;
-  bool refresh_route() noexcept;
-  // Resolves the route again, and ends the direct lane when the receivers are others now. False: it could
-  // not be read, or the topic has receivers and no name.
-  bool resolve_route(uint64_t epoch) noexcept;
+  // Delivered: the route is up to date. Unnamed, Corrupt, or PoolEmpty: there is no memory for it.
+  SendOutcome refresh_route() noexcept;
+  // Resolves the route again, and ends the direct lane when the receivers are others now. False: it is damaged,
+  // or the topic has receivers and no name.
+  bool resolve_route(uint64_t epoch);
   // Of a topic without a name (publisher_naming.cc): whether it has one now; whether no pattern names it.
-  bool look_for_name() noexcept;
-  bool has_nobody() const noexcept;
+  bool look_for_name();
+  bool has_nobody() const;
   // Takes the calling thread's sender: its heap and its intent are nobody else's. False: it is refused one.
-  bool has_sender() noexcept;
+  bool has_sender();
+  // The same; false also when there is no memory for one.
+  bool finds_sender() noexcept;
   ring::Tail look_for_room(Receiver& receiver, std::size_t lane) noexcept;
   // Looks for room at every receiver; fills targets_ and counts the others in `sent`.
   void find_room(std::size_t lane, uint64_t wait_until_ns, Sent& sent) noexcept;

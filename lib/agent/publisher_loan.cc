@@ -86,7 +86,7 @@ void PublisherCore::abort(const memory::Loaned& root, const Links& links) noexce
     if (!direct || memory::is_loaned(*loaned.header)) memory::abort_loan(*loaned.header, loaned.generation);
     if (direct) return direct_.loan_ended();
     // A thread that is refused a sender has no heap to tell: the slab's next owner finds the chunk.
-    if (has_sender()) sender_->heap.aborted(loaned);
+    if (finds_sender()) sender_->heap.aborted(loaned);
   };
   for (const memory::Loaned& link : links) end(link);
   end(root);

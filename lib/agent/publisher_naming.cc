@@ -14,7 +14,7 @@ namespace {
 constexpr uint64_t kAskEveryNs = 10'000'000;
 }  // namespace
 
-bool PublisherCore::look_for_name() noexcept {
+bool PublisherCore::look_for_name() {
   if (const auto found = agent_->view().find_topic(topic_)) {
     topic_id_ = *found;
   } else if (const uint64_t now = agent_->now_ns(); now - name_asked_ns_ > kAskEveryNs) {
@@ -26,7 +26,7 @@ bool PublisherCore::look_for_name() noexcept {
   return true;
 }
 
-bool PublisherCore::has_nobody() const noexcept {
+bool PublisherCore::has_nobody() const {
   std::vector<layout::RouteReceiver> entries;
   return control::PatternView(agent_->view()).append_receivers(topic_, entries) && entries.empty();
 }

@@ -12,10 +12,12 @@ Sender* Senders::mine() {
   }
   if (senders_.size() == layout::kSenderCount) return nullptr;
   layout::SenderIntent& intent = block_.senders[senders_.size()];
+  senders_.reserve(layout::kSenderCount);  // All that is allocated comes before the intent is in use.
+  auto sender = std::make_unique<Sender>(map_, node_, agent_id_, incarnation_, warm_, intent);
   // Relaxed: recovery reads it after the process is dead.
   intent.root.store(0, std::memory_order_relaxed);
   intent.state.store(1, std::memory_order_relaxed);
-  senders_.push_back(std::make_unique<Sender>(map_, node_, agent_id_, incarnation_, warm_, intent));
+  senders_.push_back(std::move(sender));
   senders_.back()->thread = thread;
   return senders_.back().get();
 }

@@ -51,6 +51,12 @@ class SequenceWindow {
     return {-1, false};
   }
 
+  // As if nothing had been seen.
+  void forget() noexcept {
+    entries_.assign(entries_.size(), Entry{});  // Takes no memory.
+    count_ = 0;
+  }
+
   std::size_t capacity() const noexcept { return entries_.size(); }
 
  private:

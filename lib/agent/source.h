@@ -24,6 +24,7 @@ class Source {
         incarnation_(incarnation),
         back_(&back),
         hint_(&back.head_hint[lane]),
+        mark_(&back.taken_mark[lane]),
         shared_(shared),
         own_(own),
         way_(ring.slot_count() < 4 ? 1 : ring.slot_count() / 2),
@@ -34,6 +35,7 @@ class Source {
         incarnation_(other.incarnation_),
         back_(other.back_),
         hint_(other.hint_),
+        mark_(other.mark_),
         shared_(other.shared_),
         own_(other.own_),
         way_(other.way_),
@@ -52,6 +54,7 @@ class Source {
     ring_.prefetch(head);  // It is emptied soon.
     position = head;
     head_.store(head + 1, std::memory_order_relaxed);  // Relaxed: ours.
+    mark_->store(static_cast<uint16_t>(head + 1), std::memory_order_relaxed);  // Relaxed: for the supervisor, who only looks.
     return Look::Found;
   }
 
@@ -113,6 +116,7 @@ class Source {
   uint64_t incarnation_;
   layout::RingBack* back_;
   std::atomic<uint64_t>* hint_;
+  std::atomic<uint16_t>* mark_;
   bool shared_;
   bool own_;
   uint64_t way_;     // How far the oldest message in hand may lie behind the head.

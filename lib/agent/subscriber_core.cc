@@ -74,6 +74,13 @@ Take<Message<Bytes>> Subscriber<Bytes>::take(std::chrono::nanoseconds timeout) {
 std::size_t Subscriber<Bytes>::take_batch(std::vector<Message<Bytes>>& messages, std::size_t count) {
   std::size_t taken_count = 0;
   while (taken_count < count) {
+    if (messages.size() == messages.capacity()) {
+      try {
+        messages.reserve(2 * messages.size() + 8);
+      } catch (const std::bad_alloc&) {
+        break;  // Before one is taken that would have no place.
+      }
+    }
     auto taken = take();
     if (!taken) break;
     messages.push_back(std::move(*taken));

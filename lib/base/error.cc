@@ -72,6 +72,7 @@ constexpr Advice kAdvice[] = {
     {ENOMEM, "the kernel has no memory for it", "make room, or raise the control group's limit; then try again"},
     {ENOBUFS, "the kernel has no memory for it", "make room, or raise the control group's limit; then try again"},
     {ENOSPC, "there is no room left where it would be, or no more of its kind are allowed", "make room (df), then try again"},
+    {EFBIG, "files of this process may not be so large", "raise its limit (ulimit -f), or configure less memory"},
     {EDQUOT, "the user's quota is used up", "make room, then try again"},
     {EAGAIN, "a limit of processes, memory or time stands in the way for now", "see ulimit -a; then try again"},
     {EINTR, "a signal interrupted it", "try again"},

@@ -121,6 +121,13 @@ constexpr std::array kCatalog = {
                "open a publisher once and keep it; close those no longer needed\n"
                "for more topics or threads attach a second agent in the same process:\n"
                "  shmctl show agent NAME"},
+    ErrorEntry{Errc::FabricGone, "FabricGone", kNoSupervisor,
+               "The supervisor and its keeper have both ended, and with them the fabric",
+               "somebody killed both processes; the keeper is the one called ripstop-keeper\n"
+               "the machine ran out of memory and the kernel ended them",
+               "what the agent has in hand can still be read, and agents that share the old memory\n"
+               "still exchange messages; nothing can be opened there any more. Then attach anew:\n"
+               "  ripstopd --fabric NAME"},
     ErrorEntry{Errc::PoolEmpty, "PoolEmpty", kPressure, "No chunk of this size is free",
                "receivers hold messages longer than the fabric has memory for\n"
                "a publisher keeps loans that it neither sends nor drops\n"

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <thread>
 
+#include "control/peer.h"
+
 namespace ripstop::control {
 
 namespace {
@@ -19,6 +21,12 @@ bool is_lost(Errc code) noexcept { return code == Errc::SupervisorGone; }
 
 // What a supervisor answers while it is being restarted: its socket is not there yet, or not any more.
 bool may_come_back(Errc code) noexcept { return code == Errc::NoSupervisor || code == Errc::SupervisorGone; }
+
+// Also one that nobody has waited for.
+bool is_gone(pid_t pid) {
+  const auto pidfd = open_pidfd(pid);
+  return pidfd ? has_ended(pidfd->get()) : pidfd.error().code == Errc::NotFound;
+}
 
 // Between two tries to connect: short at first, since a restart takes a few milliseconds.
 class Pauses {
@@ -63,6 +71,13 @@ Error AgentLink::is_away(const Error& cause) const {
             "the agents that are attached can exchange messages, nothing can be opened any more",
             "start it again and attach anew:     ripstopd --fabric " + endpoint_.fabric};
   }
+  // Relaxed: as above.
+  const auto keeper = static_cast<pid_t>(superblock().keeper_pid.load(std::memory_order_relaxed));
+  if (keeper > 0 && is_gone(keeper)) {
+    return {Errc::FabricGone, cause.sys_errno, "the supervisor of fabric " + endpoint_.fabric + " has ended, and so has its keeper (pid " + std::to_string(keeper) + ")",
+            "this fabric's memory is with its agents alone: messages go on among them, nothing can be opened any more",
+            "read what is in hand, then start a supervisor and attach anew:     ripstopd --fabric " + endpoint_.fabric};
+  }
   return {Errc::SupervisorGone, cause.sys_errno,
           "no supervisor came back at " + endpoint_.socket + " within " +
               std::to_string(std::min(timeout_, kRestartWait).count()) + " ms",
@@ -77,8 +92,9 @@ Result<void> AgentLink::resume() {
   request.resume_fabric_id = superblock().fabric_id;
   auto resumed = client_->resume(request);
   if (resumed && resumed->agent_id == attachment_.agent_id && resumed->incarnation == attachment_.incarnation) return {};
-  if (resumed || resumed.error().code == Errc::NotFound) {
-    refused_ = Error{Errc::SupervisorGone, 0, "the supervisor at " + endpoint_.socket + " does not know this agent",
+  const bool has_gone = !resumed && resumed.error().code == Errc::FabricGone;
+  if (resumed || has_gone || resumed.error().code == Errc::NotFound) {
+    refused_ = Error{has_gone ? Errc::FabricGone : Errc::SupervisorGone, 0, "the supervisor at " + endpoint_.socket + " does not know this agent",
                      resumed ? "it took it for another one" : resumed.error().why,
                      "what is in hand can still be read; then detach and attach anew"};
     return *refused_;
@@ -142,32 +158,41 @@ Result<uint32_t> AgentLink::try_topic_id(std::string_view topic) {
   return id;
 }
 
+bool AgentLink::is_expected_back() const noexcept {
+  return !refused_ && superblock().state.load(std::memory_order_relaxed) != kStateEnded;  // Relaxed: the fabric's last word.
+}
+
 Result<SubscribeReply> AgentLink::subscribe(SubscribeRequest request) {
   request.ticket = ++last_ticket_;
+  debts_.reserve(++end_count_max_);  // Its end finds a place for sure.
   return ask([&] { return client_->subscribe(request); });
 }
 
 Result<ChannelReply> AgentLink::open_channel(ChannelOpenRequest request) {
   request.ticket = ++last_ticket_;
+  debts_.reserve(++end_count_max_);  // Its end finds a place for sure.
   return ask([&] { return client_->open_channel(request); });
 }
 
-void AgentLink::end(const Debt& debt) {
-  debts_.push_back(debt);
-  if (!client_) {
+// Called by destructors: what fails for want of memory is paid at the next connection, as everything else.
+void AgentLink::end(const Debt& debt) noexcept {
+  try {
+    debts_.push_back(debt);
+    if (client_) {
+      if (auto paid = pay(debt); paid) {
+        debts_.pop_back();
+        return;
+      }
+      client_.reset();
+    }
     (void)connect(Clock::now());  // Pays all there are.
-    return;
+  } catch (const std::bad_alloc&) {
+    client_.reset();
   }
-  if (auto paid = pay(debt); paid) {
-    debts_.pop_back();
-    return;
-  }
-  client_.reset();
-  (void)connect(Clock::now());
 }
 
-void AgentLink::unsubscribe(uint32_t subscription_id) { end({false, subscription_id, ChannelEnd::Sender}); }
-void AgentLink::close_channel(uint32_t ring_id, ChannelEnd which) { end({true, ring_id, which}); }
+void AgentLink::unsubscribe(uint32_t subscription_id) noexcept { end({false, subscription_id, ChannelEnd::Sender}); }
+void AgentLink::close_channel(uint32_t ring_id, ChannelEnd which) noexcept { end({true, ring_id, which}); }
 
 Result<void> AgentLink::detach() {
   if (client_) {

@@ -36,17 +36,19 @@ class AgentLink {
 
   const Attachment& attachment() const noexcept { return attachment_; }
 
-  // Errors: as the Client's; SupervisorGone: none came back within kRestartWait, or it does not know
+  // Errors: as the Client's; FabricGone: supervisor and keeper have ended; SupervisorGone: none came back within kRestartWait, or it does not know
   // this agent any more. Both say where was asked and what to do.
   Result<uint32_t> topic_id(std::string_view topic);
   // The same of a supervisor that is there: one that is away is not waited for.
   Result<uint32_t> try_topic_id(std::string_view topic);
+  // Whether one that is away can come back to this agent: it was not told to end, and knows us.
+  bool is_expected_back() const noexcept;
   Result<SubscribeReply> subscribe(SubscribeRequest request);
   Result<ChannelReply> open_channel(ChannelOpenRequest request);
 
   // Wait for no supervisor: one that is away is told at the next connection.
-  void unsubscribe(uint32_t subscription_id);
-  void close_channel(uint32_t ring_id, ChannelEnd end);
+  void unsubscribe(uint32_t subscription_id) noexcept;
+  void close_channel(uint32_t ring_id, ChannelEnd end) noexcept;
   // What it cannot tell, the kernel tells when the process ends.
   Result<void> detach();
 
@@ -59,7 +61,7 @@ class AgentLink {
   };
 
   AgentLink(Endpoint endpoint, std::chrono::milliseconds timeout, std::optional<Client> client, Attachment attachment)
-      : endpoint_(std::move(endpoint)), timeout_(timeout), attachment_(std::move(attachment)), client_(std::move(client)) {}
+      : endpoint_(std::move(endpoint)), timeout_(timeout), client_(std::move(client)), attachment_(std::move(attachment)) {}
 
   const layout::Superblock& superblock() const noexcept {
     return *reinterpret_cast<const layout::Superblock*>(attachment_.control.data());
@@ -68,17 +70,19 @@ class AgentLink {
   Result<void> connect(Clock::time_point end);
   Result<void> resume();
   Result<void> pay(const Debt& debt);
-  void end(const Debt& debt);
+  void end(const Debt& debt) noexcept;
   Error is_away(const Error& cause) const;
   template <class Call>
   auto ask(Call call) -> decltype(call());
 
   Endpoint endpoint_;
   std::chrono::milliseconds timeout_;
-  Attachment attachment_;
   std::optional<Client> client_;  // None: the connection is lost.
+  // Ends before the connection: who closes it and still maps the memory has only lost it.
+  Attachment attachment_;
   std::optional<Error> refused_;  // The supervisor does not know us any more.
   std::vector<Debt> debts_;
+  std::size_t end_count_max_ = 0;  // How many debts there can be.
   uint32_t last_ticket_ = 0;
 };
 

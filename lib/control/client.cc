@@ -73,7 +73,7 @@ Result<std::vector<memory::Segment>> map_all(const std::vector<uint64_t>& segmen
   for (std::size_t i = 0; i < fds.size(); ++i) {
     const bool is_control = i == 0;
     auto segment = memory::Segment::map(fds[i].get(), is_control ? memory::Access::ReadOnly : node_access,
-                                        segment_bytes[i], {.hidden_from_children = !is_control});
+                                        segment_bytes[i], {.hidden_from_children = !is_control, .sealed = true});
     if (!segment) return segment.error();
     segments.push_back(std::move(*segment));
   }

@@ -65,7 +65,18 @@ struct Request {
       action @33 :UInt8;   # 0 drop, 1 replay.
       serial @34 :UInt64;  # The letter's; 0: all.
     }
+
+    # Between supervisor and keeper: processes of agents. The first two are answered if they bear a serial; as
+    # many pidfds come with keepProcesses, and with the answer to fetchProcesses.
+    keepProcesses @35 :List(Process);
+    forgetProcess @36 :Process;
+    fetchProcesses @37 :UInt32;  # Those of agents from this number on.
   }
+}
+
+struct Process {
+  agentId @0 :UInt32;
+  incarnation @1 :UInt64;
 }
 
 struct Reply {
@@ -109,5 +120,6 @@ struct Reply {
       version @24 :Text;
     }
     count @25 :UInt32;
+    processes @26 :List(Process);  # The next ones by number; none: that was all.
   }
 }

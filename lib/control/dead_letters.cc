@@ -34,20 +34,21 @@ uint64_t word_of(const LetterEntry& entry) noexcept {
 }  // namespace
 
 DeadLetters::DeadLetters(const FabricMap& map, layout::Superblock& super, std::span<LetterEntry> table, const LetterPolicy& policy)
-    : map_(map), super_(super), table_(table), policy_(policy), class_counts_(map.chunks().classes().size()) {
+    : map_(map), super_(super), table_(table), policy_(policy), classes_(table.size()), class_counts_(map.chunks().classes().size()) {
   for (uint32_t index = static_cast<uint32_t>(table_.size()); index-- > 0;) {
     last_serial_ = std::max(last_serial_, layout::letter_word_serial(word_of(table_[index])));
-    if (state(index) == LetterState::Free || !is_open(map_, delivery(index))) {
+    if (state(index) == LetterState::Free || !(is_open(map_, delivery(index)) || is_announced(index))) {
       free(index);
       continue;
     }
     by_delivery_[{table_[index].reference, table_[index].bit}] = index;
+    classes_[index] = classes_of(table_[index].reference);
     if (!lies_here(index)) {
       ++handed_count_;
       continue;
     }
     by_age_[layout::letter_word_serial(word_of(table_[index]))] = index;
-    ++class_counts_[class_of(index)];
+    count_chunks(index, 1);
   }
 }
 
@@ -62,8 +63,28 @@ Delivery DeadLetters::delivery(uint32_t index) const noexcept {
   return {entry.reference, entry.bit, layout::letter_word_attempt(word_of(entry))};
 }
 
-uint32_t DeadLetters::class_of(uint32_t index) const noexcept {
-  return map_.chunks().slab_of(layout::reference_chunk(table_[index].reference)).class_index;
+DeadLetters::Classes DeadLetters::classes_of(layout::Reference reference) const {
+  const memory::ChunkMap& chunks = map_.chunks();
+  const layout::Reference root = root_reference(map_, reference);
+  Classes classes;
+  const auto add = [&](layout::Reference chunk) { classes.push_back(chunks.slab_of(layout::reference_chunk(chunk)).class_index); };
+  if (root == 0) return classes;
+  if (root != reference) add(reference);  // A branch, which this delivery holds too.
+  add(root);
+  const layout::ChunkHeader& message = *chunks.find(layout::reference_chunk(root));
+  layout::Reference next = (message.flags & layout::kFlagLinked) != 0 ? message.link : 0;
+  for (uint32_t steps = 0; next != 0 && steps < memory::kLinksMax; ++steps) {
+    const layout::ChunkHeader* link = chunks.find(layout::reference_chunk(next));
+    // Other branches come and go with their own deliveries.
+    if (link == nullptr || !layout::same_generation(next, memory::read_holders(*link).generation) || link->role == layout::ChunkRole::Branch) break;
+    add(next);
+    next = link->link;
+  }
+  return classes;
+}
+
+void DeadLetters::count_chunks(uint32_t index, int by) noexcept {
+  for (const uint32_t class_index : classes_[index]) class_counts_[class_index] += static_cast<uint32_t>(by);
 }
 
 void DeadLetters::count(LetterEnd end, uint64_t by) noexcept {
@@ -82,10 +103,10 @@ void DeadLetters::publish(uint32_t index, LetterState to, LetterReason reason, u
   by_delivery_[{table_[index].reference, table_[index].bit}] = index;
   if (lies_here(index) && !lay_here) {
     by_age_[serial] = index;
-    ++class_counts_[class_of(index)];
+    count_chunks(index, 1);
     if (!is_new) --handed_count_;
   } else if (!lies_here(index)) {
-    if (lay_here) by_age_.erase(serial), --class_counts_[class_of(index)];
+    if (lay_here) by_age_.erase(serial), count_chunks(index, -1);
     if (is_new || lay_here) ++handed_count_;
   }
 }
@@ -95,7 +116,7 @@ void DeadLetters::free(uint32_t index) {
   const auto known = by_delivery_.find({table_[index].reference, table_[index].bit});
   if (known != by_delivery_.end() && known->second == index) {
     by_delivery_.erase(known);
-    if (by_age_.erase(layout::letter_word_serial(word)) != 0) --class_counts_[class_of(index)];
+    if (by_age_.erase(layout::letter_word_serial(word)) != 0) count_chunks(index, -1);
     else --handed_count_;
   }
   // R(directory). The serial stays: the next one is higher.
@@ -123,30 +144,39 @@ void DeadLetters::sweep() {
 
 bool DeadLetters::release_oldest(std::optional<uint32_t> class_index, LetterEnd end) {
   for (const auto& [serial, index] : by_age_) {
-    if (class_index && class_of(index) != *class_index) continue;
+    const Classes& classes = classes_[index];
+    if (class_index && std::find(classes.begin(), classes.end(), *class_index) == classes.end()) continue;
     release(index, end);
     return true;
   }
   return false;
 }
 
-bool DeadLetters::make_room(uint32_t class_index) {
+uint64_t DeadLetters::share_of(uint32_t class_index) const noexcept {
   const layout::ClassGeometry& geometry = map_.superblock().classes[class_index];
   const uint64_t chunk_count = uint64_t{geometry.slab_chunks} * geometry.slab_count * map_.chunks().node_count();
-  const uint64_t share = std::max<uint64_t>(1, chunk_count * policy_.share_percent / 100);
-  while (class_counts_[class_index] >= share) {
-    if (!release_oldest(class_index, LetterEnd::ShareFull)) return false;
+  return std::max<uint64_t>(1, chunk_count * policy_.share_percent / 100);
+}
+
+bool DeadLetters::make_room(const Classes& classes) {
+  for (const uint32_t class_index : classes) {
+    const auto needed = static_cast<uint64_t>(std::count(classes.begin(), classes.end(), class_index));
+    while (class_counts_[class_index] + needed > share_of(class_index) && release_oldest(class_index, LetterEnd::ShareFull)) {
+    }
   }
   if (free_.empty()) sweep();
   return !free_.empty() || release_oldest(std::nullopt, LetterEnd::TableFull);
 }
 
-std::optional<uint32_t> DeadLetters::prepare(const Delivery& delivery, std::string_view name, uint8_t place) {
+std::optional<uint32_t> DeadLetters::prepare(const Delivery& delivery, std::string_view name, uint8_t place, bool stays) {
   if (table_.empty() || delivery.bit >= layout::kDeliveryCount) return std::nullopt;
   const layout::ChunkHeader* message = find_message(map_, delivery.reference);
-  if (message == nullptr || !make_room(map_.chunks().slab_of(layout::reference_chunk(delivery.reference)).class_index)) return std::nullopt;
+  if (message == nullptr) return std::nullopt;
+  Classes classes = classes_of(delivery.reference);
+  if (!make_room(stays ? classes : Classes())) return std::nullopt;
   const uint32_t index = free_.back();
   free_.pop_back();
+  classes_[index] = std::move(classes);
   LetterEntry& entry = table_[index];
   entry.reference = delivery.reference;
   entry.bit = static_cast<uint8_t>(delivery.bit);
@@ -171,7 +201,7 @@ std::optional<uint32_t> DeadLetters::prepare(const Delivery& delivery, std::stri
 bool DeadLetters::take(const Delivery& delivery, const Address& address) {
   if (!is_open(map_, delivery) || has(delivery)) return false;
   const bool waits = address.until_ns != 0;
-  const auto index = waits || policy_.keeps ? prepare(delivery, address.name, address.place) : std::nullopt;
+  const auto index = waits || policy_.keeps ? prepare(delivery, address.name, address.place, true) : std::nullopt;
   if (!index) {
     if (memory::release(map_.chunks(), delivery.reference, delivery.bit) == memory::Release::Gone) return false;
     count(waits || policy_.keeps ? LetterEnd::TableFull : LetterEnd::Policy);
@@ -190,7 +220,7 @@ bool DeadLetters::take_from_lane(const Delivery& delivery, const Address& addres
   const auto bits = unused_bits(delivery.reference, holders.bits, kBelowLanes, 1);
   const bool waits = address.until_ns != 0;
   if (bits.empty() || (!waits && !policy_.keeps)) return take(delivery, address);
-  const auto index = prepare({delivery.reference, bits[0]}, address.name, address.place);
+  const auto index = prepare({delivery.reference, bits[0]}, address.name, address.place, true);
   if (!index) return take(delivery, address);
   table_[*index].until_ns = address.until_ns;
   publish(*index, waits ? LetterState::Waiting : LetterState::Dead, address.reason, delivery.attempt);
@@ -323,6 +353,46 @@ void DeadLetters::finish() {
   for (const uint32_t index : in_publisher_order(std::move(handed))) push(index);
 }
 
+// --- copies -------------------------------------------------------------------------------------------
+
+bool DeadLetters::is_announced(uint32_t index) const noexcept {
+  const layout::Reference reference = table_[index].reference;
+  const layout::ChunkHeader* header = map_.chunks().find(layout::reference_chunk(reference));
+  if (header == nullptr) return false;
+  const memory::Holders holders = memory::read_holders(*header);
+  return layout::same_generation(reference, holders.generation) && holders.bits == layout::kPublisherHold;
+}
+
+std::optional<uint32_t> DeadLetters::announce(const Delivery& copy, const Address& address, const Destination* to) {
+  const auto index = prepare(copy, address.name, address.place, to == nullptr);
+  if (!index) return std::nullopt;
+  if (to != nullptr) table_[*index].destination = (to->owner_incarnation & 0xffffffff) << 32 | to->receiver;
+  publish(*index, to != nullptr ? LetterState::Handed : LetterState::Dead, address.reason, copy.attempt);
+  return index;
+}
+
+void DeadLetters::send_on(uint32_t index) {
+  if (state(index) == LetterState::Handed) push(index);
+}
+
+std::optional<uint32_t> DeadLetters::find(const Delivery& delivery) const {
+  const auto known = by_delivery_.find({delivery.reference, delivery.bit});
+  return known == by_delivery_.end() ? std::nullopt : std::optional(known->second);
+}
+
+std::vector<uint32_t> DeadLetters::announced() const {
+  std::vector<uint32_t> indices;
+  for (const auto& [key, index] : by_delivery_) {
+    if (is_announced(index)) indices.push_back(index);
+  }
+  return indices;
+}
+
+uint32_t DeadLetters::handed_to(const Delivery& delivery) const {
+  const auto index = find(delivery);
+  return index && state(*index) == LetterState::Handed ? static_cast<uint32_t>(table_[*index].destination) : 0;
+}
+
 // --- by hand ------------------------------------------------------------------------------------------
 
 std::vector<uint32_t> DeadLetters::dead(uint64_t serial) const {
@@ -363,7 +433,7 @@ bool DeadLetters::replay_to(uint32_t index, std::span<const Destination> receive
     return false;
   };
   for (std::size_t i = 0; i < receivers.size(); ++i) {
-    const auto made = prepare({old.reference, bits[i]}, receivers[i].name, receivers[i].place);
+    const auto made = prepare({old.reference, bits[i]}, receivers[i].name, receivers[i].place, false);
     if (!made) return give_up();
     table_[*made].destination = (receivers[i].owner_incarnation & 0xffffffff) << 32 | receivers[i].receiver;
     publish(*made, LetterState::Handed, reason, old.attempt + 1);

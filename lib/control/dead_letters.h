@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -85,6 +86,20 @@ class DeadLetters {
   // After a kill: makes the pushes that are missing of what was handed.
   void finish();
 
+  // --- of a message that goes on in a copy (soft_lease.h) ------------------------------------------
+  // An entry for the copy's delivery, which counts when the copy is committed: under way to `to` or, without,
+  // a dead letter. Nothing: there is no room.
+  std::optional<uint32_t> announce(const Delivery& copy, const Address& address, const Destination* to);
+  // The copy is committed: makes its push, if it is under way.
+  void send_on(uint32_t index);
+  // It never will be.
+  void withdraw(uint32_t index) { free(index); }
+  std::optional<uint32_t> find(const Delivery& delivery) const;
+  // All that were announced, and whose copy is still its maker's alone.
+  std::vector<uint32_t> announced() const;
+  // The ring that a delivery was handed to, as a receiver word; 0: it was not.
+  uint32_t handed_to(const Delivery& delivery) const;
+
   // --- by hand; `serial`: the letter's, or 0 for all. Each returns how many. ---------------------------
   uint32_t drop(uint64_t serial);
   // To all of `receivers(topic_id)`, with one attempt more; at once or, if a kill comes, not at all. A letter
@@ -101,16 +116,25 @@ class DeadLetters {
 
   layout::LetterState state(uint32_t index) const noexcept;
   Delivery delivery(uint32_t index) const noexcept;
-  uint32_t class_of(uint32_t index) const noexcept;
+  // The class of each chunk that the message lies in: its segments, and the lists of its receivers.
+  using Classes = std::vector<uint32_t>;
+  Classes classes_of(layout::Reference reference) const;
+  // The chunks of a letter that comes to lie here, or goes.
+  void count_chunks(uint32_t index, int by) noexcept;
   bool lies_here(uint32_t index) const noexcept;  // Waiting or dead.
+  bool is_announced(uint32_t index) const noexcept;
   // An entry for the delivery, filled but for its word. Nothing: there is no room, or it makes no sense.
-  std::optional<uint32_t> prepare(const Delivery& delivery, std::string_view name, uint8_t place);
+  // `stays`: it counts for its class's share.
+  std::optional<uint32_t> prepare(const Delivery& delivery, std::string_view name, uint8_t place, bool stays);
   void publish(uint32_t index, layout::LetterState state, layout::LetterReason reason, uint32_t attempt);
   void free(uint32_t index);
   void release(uint32_t index, layout::LetterEnd end);
   // What has no successor: a dead letter, or released.
   void settle(uint32_t index, layout::LetterReason reason);
-  bool make_room(uint32_t class_index);
+  uint64_t share_of(uint32_t class_index) const noexcept;
+  // For one that stays, with all its chunks; it is kept also where it exceeds the share alone. `classes` empty:
+  // for one under way, which needs an entry only.
+  bool make_room(const Classes& classes);
   bool release_oldest(std::optional<uint32_t> class_index, layout::LetterEnd end);
   void sweep();
   std::vector<uint32_t> in_publisher_order(std::vector<uint32_t> indices) const;
@@ -129,7 +153,8 @@ class DeadLetters {
   std::vector<uint32_t> free_;
   std::map<Key, uint32_t> by_delivery_;
   std::map<uint64_t, uint32_t> by_age_;  // By serial: those that lie here.
-  std::vector<uint32_t> class_counts_;   // Of those, by class.
+  std::vector<Classes> classes_;         // By index, while an entry is used.
+  std::vector<uint32_t> class_counts_;   // Chunks of those that lie here, by class.
   uint32_t handed_count_ = 0;
 };
 

@@ -52,21 +52,27 @@ bool is_open(const FabricMap& map, const Delivery& delivery) noexcept {
   return layout::same_generation(delivery.reference, holders.generation) && ((holders.bits >> delivery.bit) & 1) != 0;
 }
 
-layout::ChunkHeader* find_message(const FabricMap& map, layout::Reference reference) noexcept {
+layout::Reference root_reference(const FabricMap& map, layout::Reference reference) noexcept {
   for (int depth = 0; depth <= memory::kBranchDepthMax; ++depth) {
-    layout::ChunkHeader* header = map.chunks().find(layout::reference_chunk(reference));
-    if (header == nullptr || !layout::same_generation(reference, memory::read_holders(*header).generation)) return nullptr;
-    if (header->role != layout::ChunkRole::Branch) return header;
+    const layout::ChunkHeader* header = map.chunks().find(layout::reference_chunk(reference));
+    if (header == nullptr || !layout::same_generation(reference, memory::read_holders(*header).generation)) return 0;
+    if (header->role != layout::ChunkRole::Branch) return reference;
     reference = header->root;
   }
-  return nullptr;
+  return 0;
+}
+
+layout::ChunkHeader* find_message(const FabricMap& map, layout::Reference reference) noexcept {
+  const layout::Reference root = root_reference(map, reference);
+  return root == 0 ? nullptr : map.chunks().find(layout::reference_chunk(root));
 }
 
 uint32_t receiver_of(const FabricMap& map, const Delivery& delivery) noexcept {
   layout::ChunkHeader* header = map.chunks().find(layout::reference_chunk(delivery.reference));
   if (header == nullptr) return 0;
   const auto in_list = [&](layout::ChunkHeader& list) {
-    return delivery.bit < layout::kDeliveryCount ? memory::receiver_names(list).names[delivery.bit] : 0;
+    const layout::ReceiverNames& names = memory::receiver_names(list);
+    return delivery.bit < std::min<uint32_t>(names.count, layout::kDeliveryCount) ? names.names[delivery.bit] : 0;
   };
   if (header->role == layout::ChunkRole::Branch) return in_list(*header);
   if ((header->flags & layout::kFlagLinked) == 0 || header->receivers[0] != 0) {
@@ -99,6 +105,11 @@ std::optional<Place> find_place(const FabricMap& map, uint32_t name, std::size_t
     return Place{queue->ring, queue->incarnation, *block, ring->overflow == static_cast<uint8_t>(Overflow::DropOldest)};
   }
   return std::nullopt;
+}
+
+bool has_room(const FabricMap& map, uint32_t name, std::size_t lane) noexcept {
+  const auto place = find_place(map, name, lane);
+  return place && (place->drops_oldest || place->ring.find_tail(place->incarnation).outcome == ring::Push::Ok);
 }
 
 Arrival complete(const FabricMap& map, uint32_t name, std::size_t lane, const Delivery& delivery) noexcept {

@@ -25,8 +25,9 @@ struct Delivery {
 // Whether its bit is there.
 bool is_open(const FabricMap& map, const Delivery& delivery) noexcept;
 
-// The chunk in which its message begins, itself or the root of the branch; null when there is none.
+// The chunk in which its message begins, itself or the root of the branch; null, or 0, when there is none.
 layout::ChunkHeader* find_message(const FabricMap& map, layout::Reference reference) noexcept;
+layout::Reference root_reference(const FabricMap& map, layout::Reference reference) noexcept;
 
 // Whom the message's publisher named for a delivery: a receiver word, 0 when it named nobody so.
 uint32_t receiver_of(const FabricMap& map, const Delivery& delivery) noexcept;
@@ -40,6 +41,9 @@ struct Place {
 };
 // The ring called `name`, a lane if it is an inbox; nothing when it is no more.
 std::optional<Place> find_place(const FabricMap& map, uint32_t name, std::size_t lane) noexcept;
+
+// Whether a delivery to the ring called `name` would find room now.
+bool has_room(const FabricMap& map, uint32_t name, std::size_t lane) noexcept;
 
 enum class [[nodiscard]] Arrival : uint8_t {
   There,   // It had arrived: it lies there, or it was handled.

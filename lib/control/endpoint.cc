@@ -200,7 +200,10 @@ Error no_supervisor(const Endpoint& endpoint, int sys_errno) {
                 : record ? "the socket exists but pid " + pid + " does not listen on it"
                          : "the socket exists but nobody listens on it";
   } else {
+    const Error reason = system_error("connect", sys_errno);
     error.what += " (" + std::string(std::strerror(sys_errno)) + ")";
+    error.why = reason.why;
+    error.fix = reason.fix;
   }
   return error;
 }

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "memory/evict.h"
 #include "memory/holders.h"
+#include "memory/late.h"
 #include "ring/doorbell.h"
 #include "ring/space.h"
 #include "ripstop/types.h"
@@ -74,8 +75,19 @@ void clear_block(layout::AgentBlock& block) noexcept {
     zero(entry.low);
     zero(entry.high);
   }
+  for (base::AtomicPair& entry : block.late) {
+    zero(entry.low);
+    zero(entry.high);
+  }
+  for (std::atomic<uint64_t>& mark : block.direct_in_hand) zero(mark);
   zero(block.front.direct_version);
   zero(block.back.space_waiters);
+}
+
+// Of a ring that was reopened.
+void take_nothing(layout::RingBack& back, std::size_t lane) noexcept {
+  // Relaxed: as in reopen_ring().
+  back.taken_mark[lane].store(static_cast<uint16_t>(back.head_hint[lane].load(std::memory_order_relaxed)), std::memory_order_relaxed);
 }
 
 }  // namespace
@@ -204,7 +216,10 @@ void Settlement::open_inbox(uint32_t agent_id, uint64_t incarnation) noexcept {
   layout::AgentBlock* block = map_.block(agent_id);
   if (block == nullptr) return;
   clear_block(*block);
-  for (std::size_t lane = 0; lane < layout::kLaneCount; ++lane) reopen_ring(map_.lane(*block, lane), incarnation);
+  for (std::size_t lane = 0; lane < layout::kLaneCount; ++lane) {
+    reopen_ring(map_.lane(*block, lane), incarnation);
+    take_nothing(block->back, lane);
+  }
   block->header.incarnation.store(incarnation, std::memory_order_relaxed);  // Relaxed: as in reopen_ring().
 }
 
@@ -213,6 +228,7 @@ bool Settlement::open_queue(uint32_t ring_id, uint64_t incarnation) noexcept {
   if (!queue) return false;
   queue->block->back.space_waiters.store(0, std::memory_order_relaxed);  // Relaxed: before it is handed out.
   reopen_ring(queue->ring, incarnation);
+  take_nothing(queue->block->back, 0);
   return true;
 }
 
@@ -329,6 +345,17 @@ void Settlement::settle_send(layout::AgentBlock& block, const layout::SenderInte
     } else {
       settle_names(*root, *root, reference, {list.names, count}, settled);
     }
+  }
+}
+
+void Settlement::settle_late(layout::AgentBlock& block, Settled& settled) noexcept {
+  for (base::AtomicPair& place : block.late) {
+    memory::LateEntry entry = memory::read_late(place);
+    if (entry.reference == 0) continue;
+    const bool is_late_bit = entry.word.late_bit >= layout::kLateBitFirst && entry.word.late_bit < layout::kLateBitFirst + layout::kLateBitCount;
+    if (!is_late_bit) ++settled.corrupt_count;
+    else if (memory::release(map_.chunks(), entry.reference, entry.word.late_bit) == memory::Release::Freed) ++settled.chunk_count;
+    (void)place.compare_exchange(entry.pair, {0, 0});  // R(late)
   }
 }
 
@@ -465,6 +492,7 @@ Settled Settlement::settle(uint32_t agent_id, uint64_t incarnation, std::span<co
   // What it had from an agent of its name before it, or from a replay, lies where the table says.
   if (letters_ != nullptr) settled.message_count += letters_->take_back(agent_id, incarnation, estate);
   settle_direct(agent_id, incarnation, *block, estate, settled);
+  settle_late(*block, settled);
   settle_slabs(agent_id, incarnation, settled);
   finish_evictions(settled);
   finish_closing(settled);

@@ -47,6 +47,8 @@ class Settlement {
   void open_inbox(uint32_t agent_id, uint64_t incarnation) noexcept;
   // The same for a ring of its own. False when the directory's entry makes no sense.
   bool open_queue(uint32_t ring_id, uint64_t incarnation) noexcept;
+  // Gives back what was loaned and never committed in the slabs of the agent, and the slabs.
+  void settle_slabs(uint32_t agent_id, uint64_t incarnation, Settled& settled) noexcept;
   // Closes a ring of a subscription that ended, and releases what lies in it.
   Settled close_queue(uint32_t ring_id, uint32_t owner) noexcept;
 
@@ -82,7 +84,8 @@ class Settlement {
   void note_direct_send(layout::AgentBlock& block, const layout::SenderIntent& intent) noexcept;
   void end_direct(uint32_t agent_id, uint64_t incarnation, layout::AgentBlock& block, Settled& settled) noexcept;
   bool has_direct_mail(const layout::AgentBlock& block) const noexcept;
-  void settle_slabs(uint32_t agent_id, uint64_t incarnation, Settled& settled) noexcept;
+  // What it was late with went on without it.
+  void settle_late(layout::AgentBlock& block, Settled& settled) noexcept;
   void finish_evictions(Settled& settled) noexcept;
   void finish_closing(Settled& settled) noexcept;
   void wake_sleepers() noexcept;

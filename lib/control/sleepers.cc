@@ -2,7 +2,7 @@
 // one that counts. When it shows a new sleep, the tails of the look before were read before the older
 // word of that look, and so before the sleeper armed: its last look has seen all of them.
 //
-// Edges.  A(bell), A(slot), A(intent), A(directory): the other ends are where these words are written.
+// Edges.  A(bell), A(slot), A(intent), A(message), A(room), A(directory): the other ends are where these words are written.
 #include "control/sleepers.h"
 
 #include <algorithm>
@@ -89,7 +89,39 @@ bool Sleepers::ring_one(uint32_t agent_id, Seen& seen) noexcept {
   return ring::ring_doorbell(bell, last_rung);
 }
 
-uint32_t Sleepers::ring() {
+template <class Visit>
+void Sleepers::for_each_channel(Visit visit) const noexcept {
+  const uint32_t rings = ring_high();
+  for (uint32_t ring_id = 1; ring_id < rings; ++ring_id) {
+    const layout::RingEntry* entry = map_.ring_entry(ring_id);
+    if (entry == nullptr) return;
+    if ((entry->word.load(std::memory_order_acquire) & 3) != layout::kRingInUse) continue;  // A(directory)
+    if (const auto channel = map_.channel(ring_id)) visit(*entry, *channel);
+  }
+}
+
+uint32_t Sleepers::ring() { return ring_inboxes() + ring_channels(); }
+
+// Who sleeps at a channel has taken all there was: what is there now he has not seen.
+uint32_t Sleepers::ring_channels() noexcept {
+  uint32_t rung_count = 0;
+  const auto ring = [&](std::atomic<uint32_t>& bell, bool has_news) {
+    uint32_t last_rung = 0;
+    const bool is_armed = (bell.load(std::memory_order_acquire) & layout::kDoorbellArmed) != 0;  // A(bell)
+    if (is_armed && has_news && ring::ring_doorbell(bell, last_rung)) ++rung_count;
+  };
+  for_each_channel([&](const layout::RingEntry&, const FabricMap::Channel& channel) {
+    layout::ChannelHeader& header = *channel.header;
+    const uint64_t head = header.head.load(std::memory_order_acquire);  // A(room)
+    const uint64_t tail = header.tail.load(std::memory_order_acquire);  // A(message)
+    const auto& slot = *reinterpret_cast<const layout::ChannelSlot*>(channel.slots + (head & (channel.slot_count - 1)) * channel.slot_bytes);
+    ring(header.doorbell, slot.sequence.load(std::memory_order_acquire) == head + 1);  // A(message)
+    ring(header.space_bell, tail - head < channel.slot_count);
+  });
+  return rung_count;
+}
+
+uint32_t Sleepers::ring_inboxes() noexcept {
   const uint32_t high = agent_high();
   bool is_any_asleep = false;
   for (uint32_t id = 1; id < high; ++id) {
@@ -142,7 +174,14 @@ bool Sleepers::is_anyone_sending() const noexcept {
       if ((intent.direct_count.load(std::memory_order_acquire) & 1) != 0) return true;  // A(intent)
     }
   }
-  return false;
+  bool any = false;
+  const auto lives = [&](uint32_t agent_id) { return agent_id >= 1 && agent_id < high && is_live(agent_id); };
+  for_each_channel([&](const layout::RingEntry& entry, const FabricMap::Channel& channel) {
+    // A(intent), both.
+    if (channel.header->sending.load(std::memory_order_acquire) != 0 && lives(entry.producer)) any = true;
+    if (channel.header->releasing.load(std::memory_order_acquire) != 0 && lives(entry.owner)) any = true;  // A(intent)
+  });
+  return any;
 }
 
 uint64_t Sleepers::push_count() const noexcept {
@@ -162,6 +201,10 @@ uint64_t Sleepers::push_count() const noexcept {
     const auto queue = map_.queue(ring_id);
     if (queue) count += queue->block->front.tail_hint[0].load(std::memory_order_relaxed);
   }
+  for_each_channel([&](const layout::RingEntry&, const FabricMap::Channel& channel) {
+    // Relaxed: as above.
+    count += channel.header->tail.load(std::memory_order_relaxed) + channel.header->head.load(std::memory_order_relaxed);
+  });
   return count;
 }
 

@@ -22,11 +22,13 @@ class Sleepers {
   // Lifetime: `map` outlives it.
   explicit Sleepers(const FabricMap& map) : map_(map), seen_(map.agent_capacity()) {}
 
-  // Rings everybody who sleeps on a message that he has not seen. Returns how many.
+  // Rings everybody who sleeps on a message that he has not seen, or at a channel where there is a message, or
+  // room, for him. Returns how many.
   // Not bounded by time but by what there is: a line for each living agent, some more for each sleeper.
   uint32_t ring();
 
-  // Whether any living agent is between naming a message in its intent and having rung for it.
+  // Whether any living agent is between naming a message in its intent, or beginning to use a channel's slot, and
+  // having rung for it.
   bool is_anyone_sending() const noexcept;
 
   // Moves with every push. Two equal answers: nothing was pushed, but for pushes whose sender is still
@@ -48,6 +50,11 @@ class Sleepers {
   void look(Seen& seen, const ring::MpmcRing& ring, uint64_t incarnation, uint32_t ring_id, uint64_t head) const noexcept;
   void look_direct(Seen& seen, const layout::AgentBlock& block) const noexcept;
   bool ring_one(uint32_t agent_id, Seen& seen) noexcept;
+  uint32_t ring_inboxes() noexcept;
+  uint32_t ring_channels() noexcept;
+  // Calls `visit(entry, channel)` for each channel in use.
+  template <class Visit>
+  void for_each_channel(Visit visit) const noexcept;
   uint32_t agent_high() const noexcept;
   uint32_t ring_high() const noexcept;
   bool is_live(uint32_t agent_id) const noexcept;

@@ -1,4 +1,4 @@
-// Cap'n Proto throws; nothing thrown leaves this file. Bounds on what it reads: the packet's size, four
+// Cap'n Proto throws; nothing thrown leaves this file but std::bad_alloc. Bounds on what it reads: the packet's size, four
 // levels, and no more words than the packet has, so that pointers into one another cost nothing.
 #include "control/wire.h"
 
@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <new>
 
 #include "control/control.capnp.h"
 
@@ -38,6 +39,24 @@ void fill(capnp::List<uint64_t>::Builder list, const std::vector<uint64_t>& numb
   for (unsigned i = 0; i < numbers.size(); ++i) list.set(i, numbers[i]);
 }
 
+KeptProcess process_of(schema::Process::Reader from) { return {from.getAgentId(), from.getIncarnation()}; }
+
+std::vector<KeptProcess> processes_of(capnp::List<schema::Process>::Reader list) {
+  std::vector<KeptProcess> processes;
+  for (unsigned i = 0; i < list.size() && i < kProcessesPerPacket; ++i) processes.push_back(process_of(list[i]));
+  return processes;
+}
+
+void fill(schema::Process::Builder to, const KeptProcess& process) {
+  to.setAgentId(process.agent_id);
+  to.setIncarnation(process.incarnation);
+}
+
+void fill(capnp::List<schema::Process>::Builder list, const std::vector<KeptProcess>& processes) {
+  for (unsigned i = 0; i < processes.size(); ++i) fill(list[i], processes[i]);
+}
+
+unsigned list_size(const std::vector<KeptProcess>& processes) { return static_cast<unsigned>(processes.size()); }
 unsigned list_size(const std::vector<uint64_t>& numbers) { return static_cast<unsigned>(numbers.size()); }
 
 // One overload per message: how it is written.
@@ -88,6 +107,9 @@ struct WriteRequest {
   void operator()(const KeepRequest& r) { fill(to.initKeep(list_size(r.segment_bytes)), r.segment_bytes); }
   void operator()(const AdoptRequest&) { to.setAdopt(); }
   void operator()(const EndRequest&) { to.setEnd(); }
+  void operator()(const KeepProcessesRequest& r) { fill(to.initKeepProcesses(list_size(r.processes)), r.processes); }
+  void operator()(const ForgetProcessRequest& r) { fill(to.initForgetProcess(), r.process); }
+  void operator()(const FetchProcessesRequest& r) { to.setFetchProcesses(r.from); }
   void operator()(const LettersRequest& r) {
     auto body = to.initLetters();
     body.setAction(static_cast<uint8_t>(r.action));
@@ -138,6 +160,7 @@ struct WriteReply {
     body.setVersion(r.version.c_str());
   }
   void operator()(const CountReply& r) { to.setCount(r.count); }
+  void operator()(const ProcessesReply& r) { fill(to.initProcesses(list_size(r.processes)), r.processes); }
 };
 
 Result<ChannelEnd> end_of(uint8_t value) {
@@ -189,6 +212,9 @@ Result<Request> read_request(schema::Request::Reader from) {
     case schema::Request::KEEP: return Request(KeepRequest{numbers_of(from.getKeep())});
     case schema::Request::ADOPT: return Request(AdoptRequest{});
     case schema::Request::END: return Request(EndRequest{});
+    case schema::Request::KEEP_PROCESSES: return Request(KeepProcessesRequest{processes_of(from.getKeepProcesses())});
+    case schema::Request::FORGET_PROCESS: return Request(ForgetProcessRequest{process_of(from.getForgetProcess())});
+    case schema::Request::FETCH_PROCESSES: return Request(FetchProcessesRequest{from.getFetchProcesses()});
     case schema::Request::LETTERS: {
       const auto body = from.getLetters();
       if (body.getAction() > static_cast<uint8_t>(LettersRequest::Action::Replay)) return protocol_error("letters are dropped or replayed");
@@ -225,20 +251,25 @@ Result<Reply> read_reply(schema::Reply::Reader from) {
                                body.getAgentCount(), text_of(body.getFabric()), text_of(body.getVersion())});
     }
     case schema::Reply::COUNT: return Reply(CountReply{from.getCount()});
+    case schema::Reply::PROCESSES: return Reply(ProcessesReply{processes_of(from.getProcesses())});
   }
   return protocol_error("no such reply: " + std::to_string(static_cast<unsigned>(from.which())));
 }
 
 template <class Schema, class Writer, class Body>
 std::vector<std::byte> encode_as(uint64_t serial, const Body& body) {
-  capnp::MallocMessageBuilder message;
-  auto root = message.initRoot<Schema>();
-  root.setSerial(serial);
-  std::visit(Writer{root}, body);
-  const auto words = capnp::messageToFlatArray(message);
-  const auto bytes = words.asBytes();
-  const auto* first = reinterpret_cast<const std::byte*>(bytes.begin());
-  return {first, first + bytes.size()};
+  try {
+    capnp::MallocMessageBuilder message;
+    auto root = message.initRoot<Schema>();
+    root.setSerial(serial);
+    std::visit(Writer{root}, body);
+    const auto words = capnp::messageToFlatArray(message);
+    const auto bytes = words.asBytes();
+    const auto* first = reinterpret_cast<const std::byte*>(bytes.begin());
+    return {first, first + bytes.size()};
+  } catch (const kj::Exception&) {
+    throw std::bad_alloc();  // There is nothing else that can go wrong.
+  }
 }
 
 template <class Schema, class Body, class Read>
@@ -258,6 +289,8 @@ Result<Numbered<Body>> decode_as(std::span<const std::byte> bytes, Read read) {
     return Numbered<Body>{root.getSerial(), std::move(*body)};
   } catch (const kj::Exception& failure) {
     return protocol_error(failure.getDescription().cStr());
+  } catch (const std::bad_alloc&) {
+    throw;
   } catch (const std::exception& failure) {
     return protocol_error(failure.what());
   }

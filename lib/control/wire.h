@@ -70,6 +70,21 @@ struct KeepRequest {
 };
 struct AdoptRequest {};
 struct EndRequest {};
+// An agent's process, as its keeper names it.
+struct KeptProcess {
+  uint32_t agent_id = 0;
+  uint64_t incarnation = 0;
+};
+inline constexpr std::size_t kProcessesPerPacket = 16;
+struct KeepProcessesRequest {
+  std::vector<KeptProcess> processes;
+};
+struct ForgetProcessRequest {
+  KeptProcess process;
+};
+struct FetchProcessesRequest {
+  uint32_t from = 0;
+};
 struct LettersRequest {
   enum class Action : uint8_t { Drop = 0, Replay = 1 };
   Action action = Action::Drop;
@@ -78,7 +93,8 @@ struct LettersRequest {
 
 using Request = std::variant<AttachRequest, TopicRequest, SubscribeRequest, UnsubscribeRequest, ChannelOpenRequest,
                              ChannelCloseRequest, DetachRequest, ObserveRequest, StatusRequest, DrainRequest,
-                             KeepRequest, AdoptRequest, EndRequest, LettersRequest>;
+                             KeepRequest, AdoptRequest, EndRequest, LettersRequest, KeepProcessesRequest,
+                             ForgetProcessRequest, FetchProcessesRequest>;
 
 // --- replies ----------------------------------------------------------------------------------------
 
@@ -118,8 +134,12 @@ struct CountReply {
   uint32_t count = 0;
 };
 
+struct ProcessesReply {
+  std::vector<KeptProcess> processes;
+};
+
 using Reply = std::variant<Error, DoneReply, AttachReply, TopicReply, SubscribeReply, ChannelReply, ObserveReply,
-                           StatusReply, CountReply>;
+                           StatusReply, CountReply, ProcessesReply>;
 
 template <class Body>
 struct Numbered {

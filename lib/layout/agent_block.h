@@ -15,6 +15,7 @@ namespace ripstop::layout {
 
 inline constexpr std::size_t kHeldCount = 64;         // Messages kept beyond their slot.
 inline constexpr std::size_t kDirectCount = 8;        // Direct lanes that end at one agent.
+inline constexpr std::size_t kLateCount = 64;         // Messages that one agent may be late with.
 inline constexpr std::size_t kSenderCount = 16;       // Threads that publish for one agent.
 inline constexpr std::size_t kPublisherRows = 64;     // Topics that one agent publishes.
 inline constexpr std::size_t kSubscriptionRows = 32;  // Subscriptions with counters of their own.
@@ -99,6 +100,11 @@ struct AgentBlock {
   // {DirectWord, source}. Free -> Open by a publisher, Open -> Ended by it or recovery, Ended -> Free by
   // the agent once it has nothing more of it; all by swap. Recovery of the agent frees any of them.
   base::AtomicPair direct[kDirectCount];
+  // {reference, LateWord}. Written by the supervisor, by swap; the agent says `returned`, and removes what is
+  // not open any more when it has given the late bit back.
+  base::AtomicPair late[kLateCount];
+  // Bit i: the message in chunk i of that direct lane's slab is in the agent's hands. Written by the agent.
+  std::atomic<uint64_t> direct_in_hand[kDirectCount];
   PublisherRow publishers[kPublisherRows];
   SubscriptionRow subscriptions[kSubscriptionRows];
   // Publish-to-take latencies, log-linear. Written by the receiving thread.
@@ -109,9 +115,11 @@ static_assert(offsetof(AgentBlock, back) == 128);
 static_assert(offsetof(AgentBlock, senders) == 256);
 static_assert(offsetof(AgentBlock, held) == 1280);
 static_assert(offsetof(AgentBlock, direct) == 2304);
-static_assert(offsetof(AgentBlock, publishers) == 2432);
-static_assert(offsetof(AgentBlock, subscriptions) == 6528);
-static_assert(offsetof(AgentBlock, latency_ns) == 8576);
-static_assert(sizeof(AgentBlock) == 17024);
+static_assert(offsetof(AgentBlock, late) == 2432);
+static_assert(offsetof(AgentBlock, direct_in_hand) == 3456);
+static_assert(offsetof(AgentBlock, publishers) == 3520);
+static_assert(offsetof(AgentBlock, subscriptions) == 7616);
+static_assert(offsetof(AgentBlock, latency_ns) == 9664);
+static_assert(sizeof(AgentBlock) == 18112);
 
 }  // namespace ripstop::layout

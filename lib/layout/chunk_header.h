@@ -16,7 +16,7 @@ enum class ChunkRole : uint8_t {
   Root = 0,          // The message: its first segment.
   Continuation = 1,  // A further segment.
   ReceiverList = 2,  // The names of more receivers than fit into the root's header.
-  Branch = 3,        // The holders of deliveries 61.. of a large fan-out.
+  Branch = 3,        // The holders of deliveries 53.. of a large fan-out.
 };
 
 inline constexpr uint8_t kFlagTraceSampled = 1;
@@ -70,7 +70,7 @@ struct ReceiverNames {
   uint32_t count;     // Names used.
   uint32_t root_bit;  // Branch: the root's bit it holds. ReceiverList: 0.
   uint32_t names[kDeliveryCount];  // Bit i's receiver, as make_receiver() makes it.
-  uint32_t reserved;
+  uint32_t reserved[9];
 };
 static_assert(sizeof(ReceiverNames) == 256);
 

@@ -72,6 +72,7 @@ enum class LetterReason : uint8_t {
   Detached = 1,  // Its agent detached.
   NoRoom = 2,    // Recovery had to push it, and there was no room.
   Closed = 3,    // Recovery had to push it, and its ring was no more.
+  Overdue = 4,   // Its agent had it in hand for longer than its lease, again and again.
 };
 // Why one was released unhandled.
 enum class LetterEnd : uint8_t {
@@ -139,6 +140,7 @@ struct Superblock {
   std::atomic<uint64_t> completed_sends;     // Half-done fan-outs that recovery finished.
   std::atomic<uint64_t> corrupt_words;       // Words of node segments that were out of bounds.
   std::atomic<uint64_t> letters_released[kLetterEndCount];  // By LetterEnd.
+  std::atomic<uint64_t> revoked_messages;    // Messages that went on in a copy because their agent was late.
 
   // Shard h & 63 of a topic's hash moves whenever who receives a topic of the shard changed.
   alignas(base::kCacheLineBytes) std::atomic<uint64_t> route_epoch[kEpochShards];

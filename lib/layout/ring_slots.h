@@ -38,7 +38,10 @@ struct RingBack {
   alignas(base::kCacheLineBytes) std::atomic<uint64_t> head_hint[kLaneCount];
   std::atomic<uint32_t> space_word;     // Futex word of publishers that wait for room; moved by the taker.
   std::atomic<uint32_t> space_waiters;  // Set to 1 by a publisher before it sleeps, to 0 by the taker before it wakes them.
-  uint64_t reserved0[2];
+  // Written by the only taker of a ring without eviction: low bits of the next position to take. What lies
+  // between head_hint and this is in its hands.
+  std::atomic<uint16_t> taken_mark[kLaneCount];
+  uint16_t reserved0[3];
 };
 static_assert(sizeof(RingBack) == 64);
 
@@ -56,12 +59,12 @@ struct ChannelHeader {
   // reads the slot's own sequence.
   alignas(base::kCacheLineBytes) std::atomic<uint64_t> tail;
   std::atomic<uint32_t> producer;  // make_receiver() of the producer; written by the supervisor.
-  uint32_t reserved0;
+  std::atomic<uint32_t> sending;   // 1: the producer commits a message, and has not looked at the doorbell since.
   uint64_t reserved1[6];
   // Written by the consumer alone: slots below may be overwritten.
   alignas(base::kCacheLineBytes) std::atomic<uint64_t> head;
-  std::atomic<uint32_t> doorbell;  // Futex word of the consumer, as in RingFront.
-  uint32_t reserved2;
+  std::atomic<uint32_t> doorbell;   // Futex word of the consumer, as in RingFront.
+  std::atomic<uint32_t> releasing;  // 1: the consumer makes room, and has not looked at the space bell since.
   uint64_t reserved3[6];
   // Futex word of the producer when it waits for room. {sleep number:30, rung:1, armed:1}.
   alignas(base::kCacheLineBytes) std::atomic<uint32_t> space_bell;

@@ -50,7 +50,11 @@ constexpr bool same_generation(Reference reference, uint64_t generation) noexcep
 inline constexpr unsigned kPublisherBit = 63;  // The loaner fills it; alone it means: not committed.
 inline constexpr unsigned kClosingBit = 62;    // The last holder left; links are being given back.
 inline constexpr unsigned kLinkBit = 61;       // Held by the root message that names it as a link.
-inline constexpr unsigned kDeliveryCount = 61; // Bits 0..60: one per delivery, or per branch.
+inline constexpr unsigned kDeliveryCount = 53; // Bits 0..52: one per delivery, or per branch.
+// Bits 53..60: who was late with a delivery and may read it still. No slot and no letter ever names one.
+inline constexpr unsigned kLateBitFirst = kDeliveryCount;
+inline constexpr unsigned kLateBitCount = 8;
+static_assert(kLateBitFirst + kLateBitCount == kLinkBit);
 // Direct lanes take bits from the top, so that a chunk of theirs sent through rings is no direct message.
 inline constexpr unsigned kDirectBitFirst = kDeliveryCount - 1;  // The first member's; the next one's is below.
 inline constexpr unsigned kDirectMembersMax = 24;
@@ -58,6 +62,7 @@ inline constexpr uint64_t kPublisherHold = uint64_t{1} << kPublisherBit;
 inline constexpr uint64_t kClosing = uint64_t{1} << kClosingBit;
 inline constexpr uint64_t kLinkHold = uint64_t{1} << kLinkBit;
 inline constexpr uint64_t kDeliveryHolds = (uint64_t{1} << kDeliveryCount) - 1;
+inline constexpr uint64_t kLateHolds = ((uint64_t{1} << kLateBitCount) - 1) << kLateBitFirst;
 
 // --- slot {reference or incarnation}{turn:36, bit:6, attempt:6, owner:14, phase:2} ------------------
 
@@ -67,6 +72,7 @@ inline constexpr unsigned kOwnerBits = 14;
 inline constexpr uint32_t kAgentIdMax = (1u << kOwnerBits) - 3;  // 1 ..= this are agents.
 inline constexpr uint32_t kOwnerNone = 0;                        // Also the supervisor's own slot.
 inline constexpr uint32_t kOwnerDropped = (1u << kOwnerBits) - 1;
+inline constexpr uint32_t kOwnerSupervisor = (1u << kOwnerBits) - 2;  // Of slabs: it copies a message.
 inline constexpr unsigned kTurnBits = 36;
 inline constexpr uint64_t kTurnMask = (uint64_t{1} << kTurnBits) - 1;
 inline constexpr uint32_t kAttemptMax = 63;
@@ -121,6 +127,27 @@ constexpr DirectWord unpack_direct(uint64_t word) noexcept {
   return {static_cast<uint32_t>(word >> 39) & 63, static_cast<uint32_t>(word >> 17) & 0x3fffff,
           static_cast<uint32_t>(word >> 11) & 63, static_cast<uint32_t>(word >> 8) & 7,
           static_cast<uint32_t>(word >> 2) & 63,  static_cast<DirectState>(word & 3)};
+}
+
+// --- late entry {reference}{0:22, copy:28, bit:6, late bit:6, returned:1, open:1} -------------------------
+
+// A delivery that its agent did not give back in time. One swap of the holders takes its bit and sets the
+// late bit in its stead; the message goes on in the copy. {0, 0}: no entry.
+struct LateWord {
+  ChunkId copy;       // While `open`: the chunk that the supervisor copies the message to.
+  uint32_t bit;       // The delivery's.
+  uint32_t late_bit;  // What the agent holds instead, once the holders say so.
+  bool returned;      // The agent is giving it back.
+  bool open;          // The copy is not on its way yet.
+};
+
+constexpr uint64_t pack(const LateWord& word) noexcept {
+  return (static_cast<uint64_t>(word.copy & ((1u << kChunkBits) - 1)) << 14) | (static_cast<uint64_t>(word.bit & 63) << 8) |
+         (static_cast<uint64_t>(word.late_bit & 63) << 2) | (word.returned ? 2u : 0u) | (word.open ? 1u : 0u);
+}
+constexpr LateWord unpack_late(uint64_t word) noexcept {
+  return {static_cast<ChunkId>(word >> 14) & ((1u << kChunkBits) - 1), static_cast<uint32_t>(word >> 8) & 63,
+          static_cast<uint32_t>(word >> 2) & 63, (word & 2) != 0, (word & 1) != 0};
 }
 
 // --- receivers ------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ inline layout::ReceiverNames& receiver_names(layout::ChunkHeader& header) noexce
 
 // Links of one message: further segments, receiver lists, branches.
 inline constexpr uint32_t kLinksMax = 512;
-// How deep branches may nest: 61 x 61 x 61 deliveries.
+// How deep branches may nest: 53 x 53 x 53 deliveries.
 inline constexpr int kBranchDepthMax = 3;
 
 }  // namespace ripstop::memory

@@ -3,6 +3,7 @@
 // hidden segment may be something else's in the child by the time it drops its copy of the Segment.
 #include "memory/segment.h"
 
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -115,14 +116,21 @@ Result<Segment> Segment::map(int fd, Access access, std::size_t bytes, SegmentOp
                  "it has " + std::to_string(status.st_size) + " bytes instead of " + std::to_string(bytes),
                  "end the fabric's supervisor and start it again"};
   }
+  const int seals = options.sealed ? fcntl(fd, F_GET_SEALS) : F_SEAL_SHRINK;
+  if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) {
+    return Error{Errc::Corrupt, 0, "a segment is not memory that a supervisor made",
+                 seals < 0 ? "it is no memfd" : "it is not sealed: whoever has it could cut it short",
+                 "end the fabric's supervisor and start it again"};
+  }
   std::byte* place = bytes >= kHugePageBytes ? reserve_aligned(bytes) : nullptr;
   try {
     auto mapping = std::make_unique<Mapping>();
     const auto mode = access == Access::ReadOnly ? bip::read_only : bip::read_write;
     // MAP_FIXED replaces our reservation in one step: nobody else can get the addresses in between.
-    mapping->region = place != nullptr
-                          ? bip::mapped_region(MemoryMappable(fd), mode, 0, bytes, place, MAP_FIXED)
-                          : bip::mapped_region(MemoryMappable(fd), mode, 0, bytes);
+    // Sealed memory has its pages: to reserve them once more would only fail, and does where one was lost
+    // (lost_pages.h), just when somebody wants to look.
+    const int reserve = options.sealed ? MAP_NORESERVE : 0;
+    mapping->region = bip::mapped_region(MemoryMappable(fd), mode, 0, bytes, place, reserve | (place != nullptr ? MAP_FIXED : 0));
     mapping->owner = getpid();
     mapping->page_bytes = page_bytes_of(fd);
     mapping->hidden = options.hidden_from_children;

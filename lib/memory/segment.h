@@ -15,13 +15,15 @@ enum class Access : uint8_t { ReadOnly, ReadWrite };
 struct SegmentOptions {
   // A child made by fork has no mapping of it: two processes cannot speak for one agent.
   bool hidden_from_children = false;
+  // Who handed the descriptor over is not known to be honest: a file that somebody can cut short is refused.
+  bool sealed = false;
 };
 
 class Segment {
  public:
   // Maps the first `bytes` bytes of `fd`, which may be closed afterwards.
   //
-  // Errors:   Corrupt (the file is shorter than `bytes`: a touch would be SIGBUS), Denied (`fd` does
+  // Errors:   Corrupt (the file is shorter than `bytes`, or can become it: a touch would be SIGBUS), Denied (`fd` does
   //           not allow `access`), NoMemory, System.
   // Thread:   any; the returned Segment has one owner at a time.
   // Lifetime: pointers into it end with it. In a fork's child a hidden segment is inert.

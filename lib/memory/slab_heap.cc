@@ -36,8 +36,8 @@ bool has_loans(const SlabPlace& place) noexcept {
 
 }  // namespace
 
-void SlabHeap::Fifo::grow() {
-  std::vector<Entry> larger(entries_.size() * 2);
+void SlabHeap::Fifo::grow(std::size_t entry_count) {
+  std::vector<Entry> larger(entry_count);
   const std::size_t count = size();
   for (std::size_t i = 0; i < count; ++i) larger[i] = entries_[(head_ + i) & (entries_.size() - 1)];
   entries_ = std::move(larger);
@@ -96,6 +96,7 @@ void SlabHeap::harvest_all(ClassHeap& heap) noexcept {
 std::optional<Loaned> SlabHeap::loan(uint32_t class_index) noexcept {
   ClassHeap& heap = classes_[class_index];
   if (heap.single && heap.free.empty()) {
+    if (!make_place(heap, 1)) return std::nullopt;
     const auto entry = take_single(class_index);
     if (!entry) return std::nullopt;
     heap.free.push_back(*entry);
@@ -175,6 +176,18 @@ bool SlabHeap::take_slab(uint32_t class_index) noexcept {
   return false;
 }
 
+bool SlabHeap::make_place(ClassHeap& heap, std::size_t chunk_count) noexcept {
+  try {
+    if (slabs_.size() == slabs_.capacity()) slabs_.reserve(2 * slabs_.size() + 8);
+    const std::size_t wanted = heap.chunk_count + chunk_count;
+    if (wanted > heap.free.capacity()) heap.free.reserve(std::bit_ceil(wanted));
+    heap.in_flight.reserve(wanted);
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
 bool SlabHeap::take_slab_on(uint32_t node, uint32_t class_index) noexcept {
   ClassHeap& heap = classes_[class_index];
   for (uint32_t slab = 0; slab < map_.slab_count(node); ++slab) {
@@ -184,10 +197,12 @@ bool SlabHeap::take_slab_on(uint32_t node, uint32_t class_index) noexcept {
     // Relaxed: the swap below acquires.
     uint64_t word = owner.load(std::memory_order_relaxed);
     if (layout::slab_owner_agent(word) != 0) continue;
+    if (!make_place(heap, place.chunk_count)) return false;
     const uint64_t ours = layout::make_slab_owner(layout::slab_owner_version(word) + 1, agent_id_, incarnation_);
     // A(slab): what the last owner knew. Failure: another agent was faster.
     if (!owner.compare_exchange_strong(word, ours, std::memory_order_acquire, std::memory_order_relaxed)) continue;
     slabs_.push_back({node, slab});
+    heap.chunk_count += place.chunk_count;
     // An orphan comes as it is: what its last owner sent is in flight still.
     for (uint32_t index = place.chunk_count; index-- > 0;) {
       auto* header = reinterpret_cast<layout::ChunkHeader*>(place.first + std::size_t{index} * place.stride_bytes);

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -67,7 +68,11 @@ class SlabHeap {
     classes_[loaned.class_index].in_flight.push_back({loaned.header, loaned.chunk});
   }
   // The loan was aborted: the chunk is free now.
-  void aborted(const Loaned& loaned) noexcept { classes_[loaned.class_index].free.push_back({loaned.header, loaned.chunk}); }
+  void aborted(const Loaned& loaned) noexcept {
+    ClassHeap& heap = classes_[loaned.class_index];
+    // Another thread's heap may have loaned it; without a place here the slab's next owner finds it.
+    if (heap.free.size() < heap.free.capacity() || make_place(heap, 1)) heap.free.push_back({loaned.header, loaned.chunk});
+  }
 
   // Fetches the lines that the next loan of the class will write, without waiting for them.
   void prefetch(uint32_t class_index) const noexcept;
@@ -87,12 +92,16 @@ class SlabHeap {
     const Entry& front() const noexcept { return entries_[head_ & (entries_.size() - 1)]; }
     void pop_front() noexcept { ++head_; }
     void push_back(Entry entry) noexcept {
-      if (size() == entries_.size()) grow();
+      if (size() == entries_.size()) grow(2 * entries_.size());
       entries_[tail_++ & (entries_.size() - 1)] = entry;
     }
 
+    void reserve(std::size_t count) {
+      if (count > entries_.size()) grow(std::bit_ceil(count));
+    }
+
    private:
-    void grow();
+    void grow(std::size_t count);  // A power of two.
     std::vector<Entry> entries_ = std::vector<Entry>(64);
     std::size_t head_ = 0;
     std::size_t tail_ = 0;
@@ -100,6 +109,7 @@ class SlabHeap {
   struct ClassHeap {
     std::vector<Entry> free;
     Fifo in_flight;
+    std::size_t chunk_count = 0;  // Of all slabs that were taken: so many fit into both without growing.
     uint32_t look_again = 0;  // Loans until the oldest in flight is looked at again.
     bool large = false;
     bool single = false;  // One chunk to a slab.
@@ -121,6 +131,8 @@ class SlabHeap {
   void give_back(layout::ChunkId chunk) noexcept;
   bool take_slab(uint32_t class_index) noexcept;
   bool take_slab_on(uint32_t node, uint32_t class_index) noexcept;
+  // Makes place for a slab's chunks before it is ours. False: there is no memory for it.
+  bool make_place(ClassHeap& heap, std::size_t chunk_count) noexcept;
 
   const ChunkMap& map_;
   uint32_t node_;

@@ -29,6 +29,12 @@ struct Scenario {
   // What there is to look at beside subscriptions, after recovery; `message` is the number that the victim
   // gave. It must go from Before to After once.
   std::function<Finding(World&, uint64_t message, Stage& stage)> look;
+  // What the supervisor does besides, while the victim is stopped.
+  std::function<void(World&)> meanwhile;
+  // How often a message of the victim's may have been delivered before its successor has it.
+  uint32_t attempts_max = 1;
+  // Messages in its hands that are dead letters since before its death.
+  uint32_t gone_count = 0;
   // What the supervisor does for the victim: then it is the supervisor that is killed, and another one takes
   // over and is asked again.
   std::function<void(World&)> request;

@@ -8,6 +8,7 @@ std::vector<Scenario> scenarios() {
   add_direct_lanes(list);
   add_loans(list);
   add_receivers(list);
+  add_leases(list);
   add_channels(list);
   add_requests(list);
   return list;

@@ -46,6 +46,7 @@ void add_sends(Scenarios& list);
 void add_loans(Scenarios& list);      // With aborts and detaches.
 void add_direct_lanes(Scenarios& list);
 void add_receivers(Scenarios& list);
+void add_leases(Scenarios& list);
 void add_channels(Scenarios& list);
 void add_requests(Scenarios& list);   // The supervisor's part.
 

@@ -109,6 +109,7 @@ class Court {
 
   // A push, a take, a fan-out to somebody who comes and goes, a release, a full ring, evictions.
   bool go_on_without() {
+    if (scenario_.meanwhile && !promptly("the supervisor", [&] { scenario_.meanwhile(world_); })) return false;
     if (!(send(1) && take(false))) return false;
     Member& guest = world_.attach("guest");
     (void)world_.subscribe(guest);
@@ -262,7 +263,8 @@ class Court {
       return fail(Fault::Lost, "the resumed one was told that " + std::to_string(stopped_.sent.receiver_count) +
                                    " receivers were reached; " + std::to_string(count_of(message_)) + " have it");
     }
-    if (victim_.subscriptions.empty() || stopped_.taken == 0) return true;
+    // What it was about to take may have gone on without it.
+    if (victim_.subscriptions.empty() || stopped_.taken == 0 || scenario_.meanwhile) return true;
     const Subscription& own = victim_.subscriptions.front();
     if (own.overflow == Overflow::DropOldest || own.expected.empty() || stopped_.taken == own.expected.front()) return true;
     return fail(Fault::Lost, "the resumed one took " + std::to_string(stopped_.taken) + ", not " + std::to_string(own.expected.front()));

@@ -120,7 +120,7 @@ void add_channels(Scenes& list) {
                     ring::SpscChannel& ring = other(world).channel->ring();
                     return bell_of(ring.header().doorbell, [&ring] { return ring.has_message(); });
                   },
-                  send, false});
+                  send, true});
   list.push_back({"channel release", {},
                   [=](World& world) {
                     open_both(world, control::ChannelEnd::Receiver);
@@ -135,7 +135,7 @@ void add_channels(Scenes& list) {
                     RIPSTOP_CHECK(self.channel->take(payload) == TakeOutcome::Ok);
                     self.channel->release();
                   },
-                  false});
+                  true});
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ struct WakeScenario {
   std::function<std::vector<Asleep>(World&)> sleepers;
   std::function<void(Member& victim)> operate;
   // The supervisor's tick looks after them when the victim is stopped. Else they look again by themselves
-  // (room in a ring, after 50 ms), or nobody does (lib/README.md on channels): then it is only killed.
+  // (room in a ring, after 50 ms): then it is only killed.
   bool is_ticked;
 };
 

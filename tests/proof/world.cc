@@ -105,6 +105,7 @@ World::World(const Shape& shape) : shape_(shape) {
   config.hugepages = supervisor::Hugepages::Off;
   config.agents = shape.agents;
   config.topics = 2;
+  config.dead_letters = shape.dead_letters;
   config.subscriptions = 96;
   config.rings = 80;
   config.ring_arena_bytes = 80 * 256;

@@ -33,6 +33,7 @@ struct Shape {
   uint32_t lane_slots = 4;
   uint32_t slab_chunks = 8;
   uint32_t slabs = 8;  // Of the class that all messages fit into.
+  uint32_t dead_letters = 1024;
   bool successors = false;  // What the dead had not handled waits for one; else it is released.
 };
 

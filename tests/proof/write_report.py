@@ -27,6 +27,7 @@ SUITES = {
     "F2": ("faults", "power loss for journal and spill: every prefix, torn, reordered, flipped bits"),
     "P1": ("faults", "huge pages, pool, rings, descriptors and disk run out: a typed error, then full capacity again"),
     "D1": ("faults", "death and identity: zombies, stops, reused pids, fork, exec, ends of threads, an absent supervisor"),
+    "R1": ("kills of others", "the sweep of K2 over queues of others: see the table below; counted here is the harness's own trouble"),
     "C1": ("kill points", "twelve real processes and the supervisor killed, stopped and restarted at random; a ledger outside"),
 }
 CLAIMED = ["kill points", "schedules", "model states", "faults"]  # The other points are not counted in the claim.
@@ -132,14 +133,48 @@ def function_section(program, visited_file):
     return text
 
 
+RIVALS_HEAD = """
+## The same sweep over others
+
+A process is killed with SIGKILL at each instruction of one send or receive, with 0 to all places of its queue taken;
+then another process uses the queue. stuck: that one's call never returns. lost: a message that had been sent is found nowhere
+(also one that the dead process was just receiving: these queues do not deliver again). leaked: fewer messages fit than before.
+`tools/proof R1` (`tests/proof/rivals/`); Ripstop's line is K2's.
+
+| queue | operation | points | stuck | lost | doubled | leaked |
+|---|---|---|---|---|---|---|
+"""
+
+
+def rivals_section(log, rows):
+    """What R1 told of the others, beside our own."""
+    text = RIVALS_HEAD
+    if "K2" in rows:
+        points, lost, doubled, leaked, blocked = [cell.strip() for cell in rows["K2"].split("|")[3:8]]
+        text += f"| Ripstop | every operation of K2 | {points.split(' ')[0]} | {blocked} | {lost} | {doubled} | {leaked} |\n"
+    with open(log, encoding="utf-8") as lines:
+        for line in lines:
+            kind, _, rest = line.strip().partition(" ")
+            cells = rest.split(" | ")
+            if kind == "RIVAL" and len(cells) == 7:
+                points = int(cells[2])
+                counts = [f"{int(count):,} ({100 * int(count) / points:.0f} %)" if int(count) > 0 else "0" for count in cells[3:]]
+                text += f"| {cells[0]} | {cells[1]} | {points:,} | " + " | ".join(counts) + " |\n"
+            elif kind == "RIVAL-ABSENT":
+                text += f"| {cells[0]} | not run: {cells[1]} | | | | | |\n"
+    return text
+
+
 def main(log_folder, report, mode, program, chosen):
-    old_rows, old_functions = {}, ""
+    old_rows, old_functions, old_rivals = {}, "", ""
     if os.path.exists(report):
         with open(report, encoding="utf-8") as text:
             old = text.read()
         old_rows = {m.group(1): m.group(0) for m in re.finditer(r"^\| ([A-Z]\d+(?:-\w+)?) \|.*$", old, re.M)}
         if "\n## Functions" in old:
             old_functions = old[old.index("\n## Functions"):]
+        if "\n## The same sweep" in old:
+            old_rivals = old[old.index("\n## The same sweep"):].removesuffix(old_functions)
     rows = dict(old_rows)
     variant = program.split("/")[1]
     suffix = "" if variant == "release" else "-" + variant
@@ -151,8 +186,11 @@ def main(log_folder, report, mode, program, chosen):
     visited = os.path.join(log_folder, "K1.visited")
     if (not chosen or "K1" in chosen) and variant == "release" and os.path.exists(visited):
         old_functions = function_section(program, visited)
+    rivals = os.path.join(log_folder, "R1.log")
+    if (not chosen or "R1" in chosen) and variant == "release" and os.path.exists(rivals):
+        old_rivals = rivals_section(rivals, rows)
     with open(report, "w", encoding="utf-8") as out:
-        out.write(HEAD + "\n".join(rows[name] for name in sorted(rows, key=place_of)) + f"\n\n**{claim}**\n" + old_functions)
+        out.write(HEAD + "\n".join(rows[name] for name in sorted(rows, key=place_of)) + f"\n\n**{claim}**\n" + old_rivals + old_functions)
     print(claim)
     return 0 if fault_count == 0 else 1
 

@@ -226,8 +226,9 @@ TEST_F(SupervisorKilled, ThoseWhoAreAttachedGoOnWithoutIt) {
   EXPECT_TRUE(agent.publisher("dead.pong"));
   const auto fresh = agent.publisher("dead.never.named");
   ASSERT_FALSE(fresh);
-  EXPECT_EQ(fresh.error().code, Errc::SupervisorGone);
-  EXPECT_FALSE(fresh.error().what.empty());
+  EXPECT_EQ(fresh.error().code, Errc::FabricGone);
+  EXPECT_NE(fresh.error().what.find("keeper"), std::string::npos) << to_string(fresh.error());
+  expect_full_text(fresh.error());
   const auto late = Agent::attach({.name = "late"});
   ASSERT_FALSE(late);
   EXPECT_EQ(late.error().code, Errc::NoSupervisor);

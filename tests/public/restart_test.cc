@@ -215,7 +215,7 @@ TEST_F(Restarted, WithoutItsKeeperTheFabricIsStartedAnewAndThoseOfTheOldOneAreTo
   Agent anew = attach("one");  // As agent 1 of the new fabric, which the old one must not be taken for.
   const auto refused = agent.publisher("restart.new");
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, Errc::SupervisorGone);
+  EXPECT_EQ(refused.error().code, Errc::FabricGone);
   EXPECT_NE(refused.error().why.find("started anew"), std::string::npos) << to_string(refused.error());
   expect_full_text(refused.error());
   EXPECT_EQ(number_of(in_hand->bytes()), 1u);

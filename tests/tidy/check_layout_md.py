@@ -29,7 +29,7 @@ _BITS = re.compile(r"^\| .* \| (\d+)\.\.(\d+) \| `([^`]+)` \|$")
 _CONSTANT = re.compile(r"`(k\w+)`\s+=\s+(0x[0-9a-f]+|\d+)")
 _DECLARED = re.compile(r"^struct (?:alignas\([^)]*\)+ )?(\w+) \{", re.M)
 # Not in memory: what a slot's word unpacks to.
-NOT_DRAWN = {"SlotState", "DirectWord"}
+NOT_DRAWN = {"SlotState", "DirectWord", "LateWord"}
 
 
 def read_document(text):

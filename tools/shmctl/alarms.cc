@@ -53,7 +53,7 @@ std::vector<Alarm> find_alarms(const Command& command, const FabricView& fabric,
   }
   for (const AgentView& agent : agents) {
     const bool bad = agent.health == Health::Stuck || agent.health == Health::Stopped ||
-                     agent.health == Health::Dead || agent.health == Health::Lagging;
+                     agent.health == Health::Zombie || agent.health == Health::Dead || agent.health == Health::Lagging;
     if (bad) alarms.push_back(agent_alarm(command, agent));
     if (agent.corrupt_count + agent.corrupt > 0) {
       alarms.push_back({"agent " + agent.name,

@@ -1,7 +1,11 @@
 // shmctl: looks at a fabric, and lets a person speak in it. README.md beside this file.
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
+#include <new>
 
+#include "base/no_heap.h"
 #include "shmctl/command_line.h"
 #include "shmctl/interrupt.h"
 #include "shmctl/verb.h"
@@ -35,12 +39,18 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  constexpr const char* kMakeRoom = "make room, then try again";
+  base::end_where_nothing_can_be_thrown(kMakeRoom);
   // `shmctl topics | head -1` ends quietly, whatever the parent did with the signal.
   std::signal(SIGPIPE, SIG_DFL);
-  const int status = run(argc, argv);
-  if (std::fflush(stdout) != 0) {
-    std::perror("shmctl: standard output");
-    return status == 0 ? 1 : status;
+  try {
+    const int status = run(argc, argv);
+    if (std::fflush(stdout) == 0) return status;
+    const int shown = exit_code(system_error("write to standard output", errno));
+    return status == 0 ? shown : status;
+  } catch (const std::bad_alloc&) {
+    return base::exit_without_heap(kMakeRoom);
+  } catch (const std::filesystem::filesystem_error& failure) {
+    return exit_code(system_error(failure.what(), failure.code().value()));
   }
-  return status;
 }

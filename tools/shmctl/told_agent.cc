@@ -97,7 +97,7 @@ const Telling<AgentView>& agent_row_telling() {
       {{"pid", "PID", Kind::Id, Show::Table, "its process"},
        [](const A& a) { return a.process.pid; }},
       {{"state", "STATE", Kind::Text, Show::Table,
-        "idle, active, busy, lagging, stuck, stopped or dead"},
+        "idle, active, busy, lagging, stuck, stopped, zombie or dead"},
        [](const A& a) { return to_string(a.health); }},
       {{"waiting", "WAIT", Kind::Count, Show::Table,
         "messages in its lanes, committed and not yet taken"},
@@ -249,6 +249,7 @@ Tone tone_of(Health health) {
     case Health::Lagging: return Tone::Warn;
     case Health::Stuck:
     case Health::Stopped:
+    case Health::Zombie:
     case Health::Dead: return Tone::Bad;
   }
   return Tone::Plain;

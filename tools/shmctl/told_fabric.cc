@@ -92,6 +92,8 @@ const Telling<FabricView>& fabric_telling() {
       {{"letters_beyond_share", "", Kind::Count, Show::JsonOnly,
         "released instead: too many chunks of their class were kept"},
        [](const F& f) { return f.letters_beyond_share; }},
+      {{"messages_revoked", "", Kind::Count, Show::JsonOnly, "went on without their agent: soft_lease_ms"},
+       [](const F& f) { return f.messages_revoked; }},
       {{"letters_dropped", "", Kind::Count, Show::JsonOnly, "dropped by hand"},
        [](const F& f) { return f.letters_dropped; }},
   };
@@ -106,7 +108,7 @@ const Telling<LetterView>& letter_telling() {
       {{"state", "STATE", Kind::Text, Show::Table, "dead, or waiting for a successor"},
        [](const L& l) { return l.waits ? "waiting" : "dead"; }},
       {{"reason", "WHY", Kind::Text, Show::Table,
-        "died, detached (its agent); no_room, closed (recovery could not deliver it)"},
+        "died, detached (its agent); no_room, closed (recovery could not deliver it); overdue (in hand too long)"},
        [](const L& l) { return l.reason; }},
       {{"agent", "FOR", Kind::Text, Show::Table, "the agent it was for, empty when not known"},
        [](const L& l) { return l.agent; }},

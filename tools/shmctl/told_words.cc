@@ -132,7 +132,7 @@ const Telling<ChunkView>& chunk_telling() {
       {{"generation", "", Kind::Id, Show::JsonOnly, "its life"},
        [](const C& c) { return c.generation; }},
       {{"holder_bits", "", Kind::Text, Show::JsonOnly,
-        "publisher:1 closing:1 link:1 deliveries:61"},
+        "publisher:1 closing:1 link:1 late:8 deliveries:53"},
        [](const C& c) { return hex_text(c.bits); }},
       {{"slab_owner", "", Kind::Text, Show::JsonOnly, "who allocates from its slab"},
        [](const C& c) { return c.slab_owner; }},

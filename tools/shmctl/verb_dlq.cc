@@ -106,10 +106,14 @@ int act(const Command& command, control::LettersRequest::Action action) {
   if (*serial != 0 && *count == 0) {
     return exit_code(Error{Errc::NotFound, 0, "letter " + std::to_string(*serial) + " was not " + (drops ? "dropped" : "replayed"),
                            drops ? "it is no dead letter, or not any more"
-                                 : "it is no dead letter, or nobody subscribes to its topic",
+                                 : "it is no dead letter, nobody subscribes to its topic, or its message has no holder bit left for so many",
                            "see " + to_type(command, "dlq")});
   }
   std::printf("%s %s\n", count_text(*count).c_str(), drops ? "dropped" : "replayed");
+  const auto left = drops || *serial != 0 ? Result<std::size_t>(std::size_t{0}) : preview(command, 0, false);
+  if (left && *left != 0) {
+    std::printf("%s stayed: nobody subscribes to its topic, or its message has no holder bit left for so many\n", count_text(*left).c_str());
+  }
   return 0;
 }
 

@@ -35,6 +35,7 @@ char letter_of(Health health) {
     case Health::Lagging: return 'L';
     case Health::Stuck: return 'S';
     case Health::Stopped: return 'T';
+    case Health::Zombie: return 'Z';
     case Health::Dead: return 'X';
   }
   return '?';

@@ -46,7 +46,8 @@ class Agent {
   // Opens a topic for publishing. T: Bytes, or a Cap'n Proto struct (include ripstop/capnp.h).
   // A topic that somebody has named before needs no supervisor. A new one waits a second for one that is
   // away, and is opened without: its sends say NoReceiver, or Unnamed when a pattern names it, until one is back.
-  // Errors: BadTopic, UnknownTopic (with the nearest names), TopicsFull, SendersFull (64 topics an agent), Forked.
+  // Errors: BadTopic, UnknownTopic (with the nearest names), TopicsFull, SendersFull (64 topics an agent),
+  // SupervisorGone (it was told to end, or does not know this agent), Forked.
   template <class T = Bytes>
   Result<Publisher<T>> publisher(std::string_view topic, PublisherOptions options = {}) {
     auto opened = open_publisher(topic, options);

@@ -262,9 +262,9 @@ class Message {
   bool malformed() const noexcept { return malformed_ || bytes_.corrupt(); }
   MessageInfo info() const noexcept { return bytes_.info(); }
   std::string topic() const { return bytes_.topic(); }
-  void release() noexcept {
+  ReleaseOutcome release() noexcept {
     reader_.reset();
-    bytes_.release();
+    return bytes_.release();
   }
 
  private:

@@ -27,6 +27,7 @@ enum class Errc : uint16_t {
   Protocol = 113,
   Draining = 114,
   SendersFull = 115,
+  FabricGone = 116,
 
   // Memory.
   PoolEmpty = 201,

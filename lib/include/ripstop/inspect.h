@@ -87,6 +87,7 @@ struct FabricView {
   uint64_t letters_without_place = 0;  // A newer one needed the place, or there was none.
   uint64_t letters_beyond_share = 0;   // Too many chunks of their class would have been kept.
   uint64_t letters_dropped = 0;        // By hand.
+  uint64_t messages_revoked = 0;       // Went on without their agent, which had them in hand for too long.
 };
 
 // One size class on one node.
@@ -175,7 +176,8 @@ enum class Health : uint8_t {
   Lagging = 3,  // It takes, but what waits is old or the lane fills.
   Stuck = 4,    // Messages wait, it takes none, and it does not compute.
   Stopped = 5,  // SIGSTOP or a debugger.
-  Dead = 6,
+  Zombie = 6,   // It has ended, and its parent has not waited for it. Settled as the dead are.
+  Dead = 7,
 };
 std::string_view to_string(Health health) noexcept;
 
@@ -319,7 +321,7 @@ struct ChunkView {
 struct LetterView {
   uint64_t serial = 0;  // Its number.
   bool waits = false;   // For a successor of its agent; false: it is a dead letter.
-  std::string reason;   // died, detached, no_room, closed.
+  std::string reason;   // died, detached, no_room, closed, overdue.
   std::string agent;    // Whom it was for, "" when that is not known any more.
   uint32_t topic_id = 0;
   std::string topic;

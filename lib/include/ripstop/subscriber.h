@@ -69,10 +69,9 @@ class Message<Bytes> {
   bool corrupt() const noexcept { return corrupt_; }
   std::string topic() const;
 
-  // Gives it back now.
-  void release() noexcept {
-    if (inbox_ != nullptr) give_back();
-  }
+  // Gives it back now. Revoked: it was in hand for too long (`soft_lease_ms`), and what was done with it is
+  // done again.
+  ReleaseOutcome release() noexcept { return inbox_ != nullptr ? give_back() : ReleaseOutcome::Gone; }
 
   Message(Message&& other) noexcept
       : inbox_(std::exchange(other.inbox_, nullptr)),
@@ -97,7 +96,7 @@ class Message<Bytes> {
  private:
   friend class detail::Inbox;
   Message() = default;
-  void give_back() noexcept;
+  ReleaseOutcome give_back() noexcept;
 
   detail::Inbox* inbox_ = nullptr;     // Null: released.
   detail::InHand* in_hand_ = nullptr;  // Where the delivery lies.

@@ -63,7 +63,7 @@ enum class SendOutcome : uint8_t {
   Expired = 5,     // The deadline had passed before the send.
   Corrupt = 6,     // Shared memory is damaged; see the counters.
   Forked = 7,      // Called in a child process: attach there anew.
-  PoolEmpty = 8,   // No memory for the receiver list of a large fan-out: nothing was sent.
+  PoolEmpty = 8,   // No memory for the list of receivers: nothing was sent.
   Detached = 9,    // The agent or its supervisor is gone, the loan is no longer ours.
   Unnamed = 10,    // A new topic's supervisor, who names it, is away: nothing was sent, send it again.
 };
@@ -94,6 +94,14 @@ enum class TakeOutcome : uint8_t {
   Detached = 5,  // The agent is closed, or its subscription has ended.
 };
 std::string_view to_string(TakeOutcome outcome) noexcept;
+
+// What became of a message that was given back.
+enum class ReleaseOutcome : uint8_t {
+  Ok = 0,
+  Revoked = 1,  // It was in hand for longer than its lease and went on without us: somebody handles it again.
+  Gone = 2,     // It was not ours any more: released before, or its subscription or agent has ended.
+};
+std::string_view to_string(ReleaseOutcome outcome) noexcept;
 
 // What a message says of itself, beside its payload.
 struct MessageInfo {

@@ -232,12 +232,12 @@ std::unique_ptr<Scene> direct_sleep() {
 }  // namespace
 
 void add_direct_plays(std::vector<Play>& plays) {
-  const std::vector<Bounds> usual = {{2, 1}, {1, 1, 1}};
-  const std::vector<Bounds> all = {{3, 1}, {2, 2}, {2, 1, 1}};
-  plays.push_back({"direct", "two messages through a direct lane", usual, all, direct});
+  const std::vector<Bounds> usual = {{2, 0}, {1, 1}, {1, 1, 1}};
+  const std::vector<Bounds> all = {{2, 1}, {1, 2}, {2, 0, 2}, {1, 1, 1}};
+  plays.push_back({"direct", "two messages through a direct lane", {{2, 1}, {1, 1, 1}}, {{3, 1}, {2, 2}, {2, 1, 1}}, direct});
   plays.push_back({"direct-two", "a direct lane with two members", usual, all, direct_two});
   plays.push_back({"direct-again", "a lane is closed, and another one opened", usual, all, direct_again});
-  plays.push_back({"direct-sleep", "a member that sleeps", {{2, 1}, {2, 0, 1}}, {{3, 1}, {3, 0, 2}, {2, 1, 1}}, direct_sleep});
+  plays.push_back({"direct-sleep", "a member that sleeps", {{3, 1}, {2, 0, 2}, {1, 1, 1}}, {{3, 1}, {2, 2}, {3, 0, 2}, {2, 1, 1}}, direct_sleep});
 }
 
 }  // namespace ripstop::explorer

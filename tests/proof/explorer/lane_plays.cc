@@ -165,16 +165,17 @@ std::unique_ptr<Scene> in_hand() { return std::make_unique<InHandStage>(); }
 
 void add_lane_plays(std::vector<Play>& plays) {
   const std::vector<Bounds> usual = {{3, 1}};
+  const std::vector<Bounds> wide = {{2, 1}};
   const std::vector<Bounds> all = {{3, 1}, {2, 2}};
   plays.push_back({"one-to-one", "two messages through a lane of two slots", {{3, 1}, {1, 2}}, all, one_to_one});
   plays.push_back({"wrapping", "a lane that is full and wraps", usual, all, wrapping});
   plays.push_back({"fan-out", "one message to two receivers", usual, all, fan_out});
-  plays.push_back({"two-publishers", "two publishers push into one lane", usual, all, two_publishers});
-  plays.push_back({"last-slot", "two publishers and one free slot", usual, all, two_publishers_one_slot});
+  plays.push_back({"two-publishers", "two publishers push into one lane", wide, {{3, 1}, {1, 2}}, two_publishers});
+  plays.push_back({"last-slot", "two publishers and one free slot", wide, {{3, 1}, {1, 2}}, two_publishers_one_slot});
   plays.push_back({"stale-route", "a push with the route of before meets close, settlement and a successor", usual, all, stale_route});
   plays.push_back({"stale-full", "the same with a full lane and a taker", usual, all, stale_route_full});
-  plays.push_back({"two-deaths", "a fan-out; the publisher and a receiver die", {{1, 2}}, {{2, 2}, {3, 1}}, two_deaths});
-  plays.push_back({"in-hand", "a receiver dies with a message in its hands", usual, all, in_hand});
+  plays.push_back({"two-deaths", "a fan-out; the publisher and a receiver die", {{2, 1}, {1, 2}}, all, two_deaths});
+  plays.push_back({"in-hand", "a receiver dies with a message in its hands", {{1, 1}}, {{2, 1}, {1, 2}}, in_hand});
 }
 
 }  // namespace ripstop::explorer

@@ -3,13 +3,14 @@
 //   explorer [--short | --long] [--only TEXT] [--bounds P,K[,H]] [--seconds S] [--trace] [--list]
 //   explorer --only NAME --replay SCHEDULE
 //
-// --only: the plays whose name has TEXT in it. --bounds: at most P preemptions, K kills and H held stores
+// --only: the play of that name, or those whose name has TEXT in it. --bounds: at most P preemptions, K kills and H held stores
 // instead of what the play says. --seconds: gives each search up after so long, incomplete. --trace: says what
 // the schedule of a fault does, access by access; --replay does that for a schedule of a FAULT line.
 // The last line is the line of figures (tools/proof).
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -155,9 +156,9 @@ int main(int count, char** texts) {
   watch_for_crashes();
   const double start = now_seconds();
   Figures figures;
+  const bool is_name = std::any_of(plays.begin(), plays.end(), [&](const Play& each) { return each.name == arguments.only; });
   for (const Play& each : plays) {
-    const bool is_wanted = arguments.replay.empty() ? each.name.find(arguments.only) != std::string::npos : each.name == arguments.only;
-    if (is_wanted) play(each, arguments, figures);
+    if (is_name ? each.name == arguments.only : each.name.find(arguments.only) != std::string::npos) play(each, arguments, figures);
   }
   uint32_t faults = 0;
   for (const auto& [harm, harmed] : figures.faults) faults += harmed;

@@ -143,10 +143,10 @@ void add_memory_plays(std::vector<Play>& plays) {
   const std::vector<Bounds> usual = {{3, 1}};
   const std::vector<Bounds> all = {{3, 1}, {2, 2}};
   plays.push_back({"adopt", "two want the only slab", usual, all, adopt});
-  plays.push_back({"single", "chunks with a slab to themselves go round", {{2, 1}}, all, single});
+  plays.push_back({"single", "chunks with a slab to themselves go round", {{2, 0}, {1, 1}}, {{2, 1}, {1, 2}}, single});
   plays.push_back({"orphan", "a dead publisher's slab is adopted with what is under way", {{2, 1}}, all, orphan});
   plays.push_back({"linked", "the last releases of a message with a link", usual, all, linked});
-  plays.push_back({"linked-again", "the same, and its publisher loans the chunks again", {{2, 1}}, all, linked_again});
+  plays.push_back({"linked-again", "the same, and its publisher loans the chunks again", {{2, 0}, {1, 1}}, {{2, 1}, {1, 2}}, linked_again});
   plays.push_back({"linked-send", "a message with a link is sent and taken", usual, all, linked_send});
 }
 

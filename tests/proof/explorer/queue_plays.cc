@@ -180,12 +180,13 @@ std::unique_ptr<Scene> shared_queue() { return std::make_unique<SharedStage>(); 
 
 void add_queue_plays(std::vector<Play>& plays) {
   const std::vector<Bounds> usual = {{3, 1}};
+  const std::vector<Bounds> wide = {{2, 1}};
   const std::vector<Bounds> all = {{3, 1}, {2, 2}};
   plays.push_back({"evict", "the oldest is dropped while it is taken", usual, all, evict});
-  plays.push_back({"two-evict", "two publishers drop the oldest", usual, all, two_evict});
+  plays.push_back({"two-evict", "two publishers drop the oldest", wide, {{3, 1}, {1, 2}}, two_evict});
   plays.push_back({"held", "a message is moved into the held table while its taker lets it go", usual, all, held});
-  plays.push_back({"two-hold", "two publishers move it", {{2, 1}}, all, two_hold});
-  plays.push_back({"ends", "a subscription ends under a push and under its taker's hands", usual, all, subscription_ends});
+  plays.push_back({"two-hold", "two publishers move it", wide, {{3, 1}, {1, 2}}, two_hold});
+  plays.push_back({"ends", "a subscription ends under a push and under its taker's hands", {{2, 0}, {1, 1}}, {{2, 1}}, subscription_ends});
   plays.push_back({"shared-queue", "two take from one ring", usual, all, shared_queue});
 }
 

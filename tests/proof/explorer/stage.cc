@@ -160,6 +160,9 @@ void Stage::drain_ring(ring::MpmcRing ring, uint32_t agent, uint64_t incarnation
     const uint32_t id = is_open ? read_payload(*header) : 0;
     // What is in the hands of a taker that lives was counted there; what is to be dropped is dropped.
     if (is_open && state.phase == Phase::Full) took(agent, id);
+    if (is_open && state.phase == Phase::Taken && (id == 0 || state.owner == layout::kOwnerDropped || records[id].taken[state.owner % kAgentsMax] == 0)) {
+      has_lost_owner_ = true;
+    }
     if (is_open) (void)memory::release(chunks(), view.low, state.bit);
     (void)ring.finish((layout::word_turn(view.state) * ring.slot_count()) + ((first + i) % ring.slot_count()), view, incarnation);
   }
@@ -190,6 +193,7 @@ bool Stage::may_sleep(uint32_t agent) {
 }
 
 Finding Stage::ask_records() {
+  if (has_lost_owner_) return {Harm::Leaked, "a slot is taken, and by nobody who has its message"};
   if (records[0].is_torn) return {Harm::Wrong, "somebody read a message that is torn"};
   for (uint32_t id = 1; id < kMessagesMax; ++id) {
     const Record& record = records[id];
@@ -335,9 +339,9 @@ Publisher::Target Publisher::resolve(uint32_t agent) {
     const layout::RingEntry& entry = fabric.ring_entry(ring_id);
     if ((entry.word.load(std::memory_order_acquire) & 3) != layout::kRingInUse || entry.owner != agent) continue;
     const auto queue = fabric.map().queue(ring_id);
-    return {agent, queue->ring, queue->incarnation, layout::make_receiver(agent, queue->incarnation), &queue->block->back, &block.front.doorbell};
+    return {agent, queue->ring, queue->incarnation, layout::make_receiver(agent, queue->incarnation), &queue->block->back, &block.front.doorbell, &entry};
   }
-  return {agent, fabric.lane(agent, kLane), fabric.incarnation(agent), fabric.name(agent), &block.back, &block.front.doorbell};
+  return {agent, fabric.lane(agent, kLane), fabric.incarnation(agent), fabric.name(agent), &block.back, &block.front.doorbell, nullptr};
 }
 
 ring::Tail Publisher::look_for_room(Target& target) {
@@ -365,6 +369,11 @@ ring::Push Publisher::push(Target& target, ring::Tail tail, const detail::Delive
     if (ways_.drops_oldest) {
       tail = target.ring.find_tail(target.incarnation);
       if (tail.outcome != ring::Push::Full) continue;
+      // As Receiver::has_its_ring().
+      const auto is_still = [&] {
+        return target.entry == nullptr || target.entry->word.load(std::memory_order_acquire) == layout::make_ring_word(target.incarnation, layout::kRingInUse);
+      };
+      if (!is_still()) return ring::Push::Stale;
       if (memory::evict_oldest(stage_.chunks(), target.ring, tail, target.incarnation, stage_.fabric.block(target.agent)) == memory::Evict::Stuck) {
         return ring::Push::Full;
       }

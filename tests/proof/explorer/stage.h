@@ -95,6 +95,7 @@ class Stage : public Scene {
   Finding settle_again();
 
   std::array<uint64_t, kAgentsMax> first_incarnations_{};
+  bool has_lost_owner_ = false;
 };
 
 // A publishing thread: agent/publisher_core.cc, publisher_push.cc.
@@ -122,6 +123,7 @@ class Publisher {
     uint32_t name;
     layout::RingBack* back;
     std::atomic<uint32_t>* doorbell;
+    const layout::RingEntry* entry;  // Of a ring of its own.
     uint32_t last_rung = 0;
     uint64_t head_seen = 0;
   };

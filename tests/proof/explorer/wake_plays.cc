@@ -172,7 +172,7 @@ class ChannelStage : public Stage {
     uint32_t last_rung = 0;
     for (uint32_t id = 1; id <= count_; ++id) {
       while (!end.has_message()) sleep_unless(header_->doorbell, [&] { return end.has_message(); });
-      if (read(end.front_payload()) != id) records[0].is_torn = true;
+      if (read(end.front_payload()) != id || end.front().payload_bytes != 8) records[0].is_torn = true;
       taken_ = id;
       note(read(end.front_payload()));
       end.pop();
@@ -200,9 +200,9 @@ void add_wake_plays(std::vector<Play>& plays) {
   const std::vector<Bounds> usual = {{3, 1}, {2, 0, 2}, {1, 1, 1}};
   const std::vector<Bounds> all = {{3, 1}, {2, 2}, {3, 0, 3}, {2, 1, 1}};
   plays.push_back({"doorbell", "a receiver sleeps, and a publisher sends and rings", usual, all, doorbell});
-  plays.push_back({"two-ring", "two publishers and a sleeper", {{2, 1}, {2, 0, 1}}, {{3, 1}, {2, 0, 2}, {1, 1, 1}}, two_ring});
+  plays.push_back({"two-ring", "two publishers and a sleeper", {{2, 0}, {1, 1}, {1, 0, 1}}, {{2, 1}, {2, 0, 2}, {1, 1, 1}}, two_ring});
   plays.push_back({"room", "a publisher waits for room, asleep", usual, all, room});
-  plays.push_back({"two-wait", "two publishers wait for room", {{2, 1}, {2, 0, 1}}, {{3, 1}, {2, 0, 2}, {1, 1, 1}}, two_wait});
+  plays.push_back({"two-wait", "two publishers wait for room", {{2, 0}, {1, 1}, {1, 0, 1}}, {{2, 1}, {2, 0, 2}, {1, 1, 1}}, two_wait});
   plays.push_back({"channel", "a channel of one slot, whose ends sleep", {{3, 1}, {3, 0, 2}, {2, 1, 1}}, {{4, 1}, {4, 0, 3}, {3, 1, 2}}, channel});
   plays.push_back({"channel-wraps", "a channel of two slots, three messages", {{3, 1}, {3, 0, 2}, {2, 1, 1}}, {{4, 1}, {4, 0, 3}, {3, 1, 2}}, channel_wraps});
 }

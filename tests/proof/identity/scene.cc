@@ -84,8 +84,6 @@ AgentOptions options_of(const std::string& name, int timeout_ms) {
   return options;
 }
 
-std::string words_of(const Error& error) { return error_code_text(error.code) + " " + error.what + " | " + error.why + " | " + error.fix; }
-
 std::string try_attach(const std::string& name) {
   Child child([&](const Link& link) {
     auto agent = Agent::attach(options_of(name));
@@ -95,13 +93,6 @@ std::string try_attach(const std::string& name) {
   const std::string words = child.link().hear().value_or("no answer");
   child.wait();
   return words;
-}
-
-bool is_error(const std::string& words, Errc code) {
-  if (!words.starts_with(error_code_text(code) + " ")) return false;
-  const std::size_t why = words.find(" | ");
-  const std::size_t fix = words.find(" | ", why + 3);
-  return fix != std::string::npos && fix > why + 3 && words.size() > fix + 3;
 }
 
 std::unique_ptr<Held> hold(const std::string& name) {

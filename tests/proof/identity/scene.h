@@ -35,16 +35,11 @@ struct Held {
 std::unique_ptr<Held> hold(const std::string& name = "victim");
 
 AgentOptions options_of(const std::string& name, int timeout_ms = 5000);
-// "ok", or the error as "RS-0107 what | why | fix".
-std::string words_of(const Error& error);
-template <class T>
-std::string outcome_of(const Result<T>& result) {
-  return result ? "ok" : words_of(result.error());
-}
 // Attaches and detaches in a process of its own; outcome_of().
 std::string try_attach(const std::string& name);
-// Whether the words are an error of that code that says why, and what to do.
-bool is_error(const std::string& words, Errc code);
+using live::is_error;
+using live::outcome_of;
+using live::words_of;
 
 class Scene {
  public:

@@ -74,7 +74,9 @@ std::string exchange(uint32_t chunk_count, const std::string& prefix) {
 
 }  // namespace
 
-std::string build_file(const std::string& path) {
+namespace {
+
+std::string in_build(const std::string& path) {
   std::string build;
   if (const char* named = std::getenv("RIPSTOP_BUILD_DIR"); named != nullptr) {
     build = named;
@@ -82,7 +84,15 @@ std::string build_file(const std::string& path) {
     std::error_code ignored;
     build = fs::canonical("/proc/self/exe", ignored).parent_path().parent_path().parent_path();  // <build>/tests/proof/…
   }
-  const std::string file = build + "/" + path;
+  return build + "/" + path;
+}
+
+}  // namespace
+
+bool build_has(const std::string& path) { return access(in_build(path).c_str(), R_OK) == 0; }
+
+std::string build_file(const std::string& path) {
+  const std::string file = in_build(path);
   if (access(file.c_str(), R_OK) == 0) return file;
   std::fprintf(stderr, "%s is not there: build it, or name the build in RIPSTOP_BUILD_DIR\n", file.c_str());
   return "";
@@ -98,8 +108,7 @@ Fabric::Fabric(std::vector<std::string> settings) {
   char name[] = "/tmp/ripstop-proof-XXXXXX";
   if (mkdtemp(name) == nullptr) std::abort();
   directory_ = name;
-  setenv("XDG_RUNTIME_DIR", name, 1);
-  unsetenv("RIPSTOP_FABRIC");
+  make_current();
   words_ = {build_file("daemon/ripstopd")};
   std::vector<std::string> all = small_settings();
   all.insert(all.end(), std::make_move_iterator(settings.begin()), std::make_move_iterator(settings.end()));
@@ -120,6 +129,11 @@ Fabric::~Fabric() {
   fs::remove(directory_ + ".log", ignored);
 }
 
+void Fabric::make_current() const {
+  setenv("XDG_RUNTIME_DIR", directory_.c_str(), 1);
+  unsetenv("RIPSTOP_FABRIC");
+}
+
 pid_t Fabric::launch() {
   std::vector<char*> arguments;
   for (std::string& word : words_) arguments.push_back(word.data());
@@ -132,6 +146,7 @@ pid_t Fabric::launch() {
     if (getppid() != harness) _exit(126);
     const int fd = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0) _exit(126);
+    if (before_exec) before_exec();
     execv(arguments[0], arguments.data());
     _exit(127);
   }
@@ -213,6 +228,15 @@ std::string Fabric::leavings() const {
   for (const auto& entry : fs::recursive_directory_iterator(directory_, ignored)) left += " file " + entry.path().string();
   for (const pid_t pid : processes()) left += " process " + std::to_string(pid) + " " + read_file("/proc/" + std::to_string(pid) + "/comm");
   return left;
+}
+
+std::string words_of(const Error& error) { return error_code_text(error.code) + " " + error.what + " | " + error.why + " | " + error.fix; }
+
+bool is_error(const std::string& words, Errc code) {
+  if (!words.starts_with(error_code_text(code) + " ")) return false;
+  const std::size_t why = words.find(" | ");
+  const std::size_t fix = words.find(" | ", why + 3);
+  return fix != std::string::npos && fix > why + 3 && words.size() > fix + 3;
 }
 
 uint64_t chunks_in_use() {

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@ namespace ripstop::live {
 
 // Where the build's ripstopd and other programs are; "" and the reason printed, when it is not known.
 std::string build_file(const std::string& path);
+bool build_has(const std::string& path);
 
 // Little memory without huge pages, messages of the dead released at once: what leaks is seen.
 std::vector<std::string> small_settings();
@@ -27,6 +29,10 @@ class Fabric {
   // Ends all of its processes and removes the directory.
   ~Fabric();
 
+  // Where others of this process have made one since.
+  void make_current() const;
+  // Done by the supervisor's process before it becomes one: limits, groups.
+  std::function<void()> before_exec;
   // Starts a supervisor and waits until it serves. False: it does not; log() says why.
   bool start();
   // Starts one without waiting. Its pid.
@@ -57,6 +63,15 @@ class Fabric {
   std::vector<std::string> words_;
   pid_t pid_ = -1;
 };
+
+// "ok", or the error as "RS-0107 what | why | fix".
+std::string words_of(const Error& error);
+template <class T>
+std::string outcome_of(const Result<T>& result) {
+  return result ? "ok" : words_of(result.error());
+}
+// Whether the words are an error of that code that says why, and what to do.
+bool is_error(const std::string& words, Errc code);
 
 // --- looks through a read-only map -------------------------------------------------------------------
 

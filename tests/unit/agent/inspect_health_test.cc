@@ -82,6 +82,46 @@ TEST(Judge, StoppedAndDeadComeBeforeEverythingElse) {
   EXPECT_EQ(judge(settled, nullptr).health, Health::Dead);
 }
 
+TEST(Judge, AZombieIsToldFromOneThatIsGone) {
+  AgentView zombie = with_old_backlog();
+  zombie.process.alive = false;
+  zombie.process.state = 'Z';
+  EXPECT_EQ(judge(zombie, nullptr).health, Health::Zombie);
+  EXPECT_NE(judge(zombie, nullptr).why.find("parent"), std::string::npos);
+}
+
+// Each state from the one before, as its evidence changes: what a watcher of one agent sees.
+TEST(Judge, AnAgentGoesThroughAllStatesAndBack) {
+  AgentView agent = quiet();
+  const auto now = [&](const AgentView* earlier = nullptr) { return judge(agent, earlier).health; };
+  EXPECT_EQ(now(), Health::Idle);
+  agent.last_take_ns = 1000;
+  EXPECT_EQ(now(), Health::Active);
+  agent.taken = 1;
+  agent.last_take_ns = 3 * kSecondNs;
+  EXPECT_EQ(now(), Health::Busy) << "slow, not hung: one in hand, nothing waits";
+  agent.waiting = 3;
+  agent.oldest_wait_ns = kSecondNs * 3 / 4;
+  EXPECT_EQ(now(), Health::Lagging);
+  agent.oldest_wait_ns = 2 * kSecondNs;
+  EXPECT_EQ(now(), Health::Stuck);
+  const AgentView before = agent;
+  agent.taken_count += 1;
+  EXPECT_EQ(now(&before), Health::Lagging) << "it took one since: behind, but it moves";
+  agent.process.state = 'T';
+  EXPECT_EQ(now(&before), Health::Stopped);
+  agent.process.state = 'S';
+  agent.waiting = 0;
+  agent.taken = 0;
+  EXPECT_EQ(now(&before), Health::Active);
+  EXPECT_EQ(now(), Health::Idle);
+  agent.process.alive = false;
+  agent.process.state = 'Z';
+  EXPECT_EQ(now(), Health::Zombie);
+  agent.process.state = 0;
+  EXPECT_EQ(now(), Health::Dead);
+}
+
 TEST(Judge, ARemoteAgentIsNotJudgedByAProcessOfThisHost) {
   AgentView remote = quiet();
   remote.remote = true;

@@ -29,8 +29,9 @@ class Scripted {
     directory_ = mkdtemp(name);
     endpoint = endpoint_at(directory_ + "/default.sock");
     for (base::OwnedFd& fd : memory_) {
-      fd.reset(memfd_create("link", MFD_CLOEXEC));
+      fd.reset(memfd_create("link", MFD_CLOEXEC | MFD_ALLOW_SEALING));
       EXPECT_EQ(ftruncate(fd.get(), kSegmentBytes), 0);
+      EXPECT_EQ(fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK), 0);
     }
     EXPECT_EQ(pwrite(memory_[0].get(), &kFabricId, sizeof kFabricId, offsetof(layout::Superblock, fabric_id)),
               static_cast<ssize_t>(sizeof kFabricId));
@@ -214,6 +215,19 @@ TEST(AgentLink, WhatEndedMeanwhileIsToldBeforeAnythingElse) {
   scripted.wait();
   EXPECT_EQ(kinds, (std::vector<std::size_t>{Request(ChannelCloseRequest{}).index(), Request(UnsubscribeRequest{}).index(),
                                              Request(TopicRequest{}).index()}));
+}
+
+TEST(AgentLink, AnAgentOfAFabricThatIsGoneIsToldThat) {
+  Scripted scripted;
+  scripted.listen();
+  scripted.play({attaches, hang_up, [](const Request&) -> std::optional<Reply> {
+                   return Error{Errc::FabricGone, 0, "no", "both have ended", "attach anew"};
+                 }});
+  AgentLink link = attach(scripted);
+  const auto topic = link.topic_id("a");
+  ASSERT_FALSE(topic);
+  EXPECT_EQ(topic.error().code, Errc::FabricGone);
+  EXPECT_EQ(topic.error().why, "both have ended");
 }
 
 TEST(AgentLink, AnAgentThatIsNotKnownAnyMoreIsToldSoAtOnceAndEveryTime) {

@@ -106,6 +106,22 @@ class DeadLettersTest : public testing::Test {
   std::optional<DeadLetters> letters_;
 };
 
+// 128 chunks of the class, a share of 32: a message of three segments needs three of them.
+TEST_F(DeadLettersTest, EachSegmentOfAMessageCountsForTheShareOfItsClass) {
+  restart({true, 0, 4});  // Five chunks.
+  for (uint64_t i = 1; i <= 3; ++i) {
+    StagedSend message(fabric_, *heap_, kSender, {kDead}, kLane);
+    ASSERT_TRUE(message.whole(2));
+  }
+  (void)die(is_dead());
+  EXPECT_EQ(count(LetterState::Dead), 1u) << "two would be six chunks";
+  EXPECT_EQ(released(LetterEnd::ShareFull), 2u);
+  restart({true, 0, 4});
+  EXPECT_EQ(count(LetterState::Dead), 1u);
+  EXPECT_EQ(letters_->drop(0), 1u);
+  EXPECT_TRUE(all_free());
+}
+
 TEST_F(DeadLettersTest, WhatADeadAgentHadNotHandledIsKeptAndDropped) {
   for (uint64_t i = 1; i <= 3; ++i) send({kDead, kHeir}, i);
   EXPECT_EQ(die(is_dead()).message_count, 3u);

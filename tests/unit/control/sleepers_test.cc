@@ -9,11 +9,13 @@
 #include "fabric/fake_fabric.h"
 #include "fabric/staged_send.h"
 #include "ring/doorbell.h"
+#include "ring/spsc_channel.h"
 
 namespace ripstop::control {
 namespace {
 
 using fabric::FakeFabric;
+using fabric::FakeShape;
 using fabric::StagedSend;
 
 constexpr uint32_t kPublisher = 1;
@@ -159,6 +161,91 @@ TEST_F(SleepersTest, ScribbledMemoryEndsEveryLook) {
     (void)sleepers_.is_anyone_sending();
     (void)sleepers_.push_count();
   }
+}
+
+// --- channels -------------------------------------------------------------------------------------------
+
+class ChannelSleepersTest : public testing::Test {
+ protected:
+  static constexpr uint32_t kChannel = 1;
+  static constexpr uint32_t kSlotCount = 4;
+
+  void SetUp() override {
+    fabric_.attach(kPublisher);
+    fabric_.attach(kReceiver);
+    fabric_.superblock().agent_high.store(8);
+    fabric_.superblock().ring_high.store(2);
+    layout::RingEntry& entry = fabric_.ring_entry(kChannel);
+    entry.kind = layout::RingKind::Channel;
+    entry.slot_bytes = 64;
+    entry.slot_count = kSlotCount;
+    entry.owner = kReceiver;
+    entry.producer = kPublisher;
+    entry.word.store((uint64_t{1} << 2) | layout::kRingInUse);
+    channel_ = fabric_.map().channel(kChannel);
+    ASSERT_TRUE(channel_);
+    ring_.emplace(*channel_->header, channel_->slots, channel_->slot_count, channel_->slot_bytes);
+    ASSERT_TRUE(ring_->open_producer());
+  }
+  bool is_rung(const std::atomic<uint32_t>& bell) { return (bell.load() & layout::kDoorbellRung) != 0; }
+
+  FakeFabric fabric_{FakeShape{1, 8, {{256, 8, 4}}, {4, 4, 4, 4, 4}, 2, 64}};
+  std::optional<FabricMap::Channel> channel_;
+  std::optional<ring::SpscChannel> ring_;
+  Sleepers sleepers_{fabric_.map()};
+};
+
+TEST_F(ChannelSleepersTest, AReceiverThatSleepsOnAMessageIsRungOnceASleep) {
+  ring::Sleeper sleeper(channel_->header->doorbell);
+  sleeper.arm();
+  EXPECT_EQ(sleepers_.ring(), 0u) << "nothing is there";
+  ring_->push(8, 0);
+  EXPECT_EQ(sleepers_.ring(), 1u);
+  EXPECT_TRUE(is_rung(channel_->header->doorbell));
+  EXPECT_EQ(sleepers_.ring(), 0u);
+  sleeper.disarm();
+  EXPECT_EQ(sleepers_.ring(), 0u) << "awake";
+}
+
+TEST_F(ChannelSleepersTest, AlsoWhenItsSenderDidNotComeToMoveTheTail) {
+  ring::Sleeper(channel_->header->doorbell).arm();
+  ring_->push(8, 0);
+  channel_->header->tail.store(0);
+  EXPECT_EQ(sleepers_.ring(), 1u);
+}
+
+TEST_F(ChannelSleepersTest, ASenderThatSleepsThoughThereIsRoomIsRung) {
+  for (uint32_t i = 0; i < kSlotCount; ++i) ring_->push(8, 0);
+  ring::Sleeper(channel_->header->space_bell).arm();
+  EXPECT_EQ(sleepers_.ring(), 0u) << "full";
+  channel_->header->head.store(1);
+  EXPECT_EQ(sleepers_.ring(), 1u);
+  EXPECT_TRUE(is_rung(channel_->header->space_bell));
+}
+
+TEST_F(ChannelSleepersTest, WhoIsInTheMiddleOfItKeepsTheTickGoingWhileItLives) {
+  EXPECT_FALSE(sleepers_.is_anyone_sending());
+  channel_->header->sending.store(1);
+  EXPECT_TRUE(sleepers_.is_anyone_sending());
+  channel_->header->sending.store(0);
+  channel_->header->releasing.store(1);
+  EXPECT_TRUE(sleepers_.is_anyone_sending());
+  fabric_.kill(kReceiver);
+  EXPECT_FALSE(sleepers_.is_anyone_sending());
+}
+
+TEST_F(ChannelSleepersTest, WhatIsSentAndGivenBackCountsAsPushed) {
+  const uint64_t before = sleepers_.push_count();
+  ring_->push(8, 0);
+  EXPECT_NE(sleepers_.push_count(), before);
+}
+
+TEST_F(ChannelSleepersTest, IndicesThatMakeNoSenseCostAWakeAtMost) {
+  ring::Sleeper(channel_->header->doorbell).arm();
+  ring::Sleeper(channel_->header->space_bell).arm();
+  channel_->header->head.store(~uint64_t{0});
+  channel_->header->tail.store(uint64_t{1} << 63);
+  EXPECT_LE(sleepers_.ring(), 2u);
 }
 
 }  // namespace

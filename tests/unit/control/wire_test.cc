@@ -54,13 +54,25 @@ TEST(Wire, EveryRequestKeepsItsKind) {
                               UnsubscribeRequest{5}, ChannelOpenRequest{"c", ChannelEnd::Receiver, 112, 256},
                               ChannelCloseRequest{}, DetachRequest{},     ObserveRequest{},
                               StatusRequest{},       DrainRequest{},      KeepRequest{{1, 2}},
-                              AdoptRequest{},        EndRequest{},        LettersRequest{LettersRequest::Action::Replay, 7}};
+                              AdoptRequest{},        EndRequest{},        LettersRequest{LettersRequest::Action::Replay, 7},
+                              KeepProcessesRequest{{{1, 2}}}, ForgetProcessRequest{{3, 4}}, FetchProcessesRequest{5}};
   EXPECT_EQ(std::size(requests), std::variant_size_v<Request>);
   for (const Request& request : requests) {
     const auto back = decode_request(encode(1, request));
     ASSERT_TRUE(back) << to_string(back.error());
     EXPECT_EQ(back->body.index(), request.index());
   }
+}
+
+TEST(Wire, ProcessesComeThroughUpToAPacketful) {
+  ProcessesReply many;
+  for (uint32_t id = 1; id <= kProcessesPerPacket + 1; ++id) many.processes.push_back({id, 1000 + id});
+  const auto reply = decode_reply(encode(1, Reply(many)));
+  ASSERT_TRUE(reply);
+  const auto& processes = std::get<ProcessesReply>(reply->body).processes;
+  ASSERT_EQ(processes.size(), kProcessesPerPacket);
+  EXPECT_EQ(processes.back().agent_id, kProcessesPerPacket);
+  EXPECT_EQ(processes.back().incarnation, 1000 + kProcessesPerPacket);
 }
 
 TEST(Wire, AnErrorComesThroughAsItWasMade) {

@@ -13,7 +13,7 @@ TEST(LayoutHash, TheSizesAreThoseOfAbiVersion1) {
   EXPECT_EQ(sizeof(Slot), 16u);
   EXPECT_EQ(sizeof(RingBlock), 128u);
   EXPECT_EQ(sizeof(ChannelHeader), 192u);
-  EXPECT_EQ(sizeof(AgentBlock), 17024u);
+  EXPECT_EQ(sizeof(AgentBlock), 18112u);
   EXPECT_EQ(sizeof(AgentEntry), 192u);
   EXPECT_EQ(sizeof(TopicEntry), 320u);
   EXPECT_EQ(sizeof(SubscriptionEntry), 40u);

@@ -77,10 +77,23 @@ TEST(Words, ASlabsOwnerHasAVersion) {
   EXPECT_EQ(slab_owner_version(make_slab_owner(0x1000000, 5, 5)), 0u) << "the version wraps";
 }
 
+TEST(Words, ALateEntrySaysWhatItWasMadeOf) {
+  const LateWord word = unpack_late(pack(LateWord{0xabcdef1, 52, 60, true, true}));
+  EXPECT_EQ(word.copy, 0xabcdef1u);
+  EXPECT_EQ(word.bit, 52u);
+  EXPECT_EQ(word.late_bit, 60u);
+  EXPECT_TRUE(word.returned);
+  EXPECT_TRUE(word.open);
+  EXPECT_FALSE(unpack_late(pack(LateWord{1, 2, 3, false, true})).returned);
+  EXPECT_FALSE(unpack_late(pack(LateWord{1, 2, 3, true, false})).open);
+}
+
 TEST(Words, TheBitsOfHoldersDoNotOverlap) {
-  EXPECT_EQ(kDeliveryHolds | kLinkHold | kClosing | kPublisherHold, ~uint64_t{0});
-  EXPECT_EQ(kDeliveryHolds & (kLinkHold | kClosing | kPublisherHold), 0u);
-  EXPECT_GT(kOwnerDropped, kAgentIdMax);
+  EXPECT_EQ(kDeliveryHolds | kLateHolds | kLinkHold | kClosing | kPublisherHold, ~uint64_t{0});
+  EXPECT_EQ(kDeliveryHolds & (kLateHolds | kLinkHold | kClosing | kPublisherHold), 0u);
+  EXPECT_EQ(kLateHolds & (kLinkHold | kClosing | kPublisherHold), 0u);
+  EXPECT_GT(kOwnerSupervisor, kAgentIdMax);
+  EXPECT_GT(kOwnerDropped, kOwnerSupervisor);
 }
 
 }  // namespace

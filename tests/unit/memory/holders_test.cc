@@ -119,7 +119,7 @@ class LinkedHoldersTest : public testing::Test {
 };
 
 TEST_F(LinkedHoldersTest, TheLastReleaseFreesTheLinks) {
-  for (const uint32_t count : {1u, 4u, 5u, 61u, 62u, 122u, 200u}) {
+  for (const uint32_t count : {1u, 4u, 5u, 53u, 54u, 106u, 200u}) {
     for (const uint32_t continuation_count : {0u, 1u, 3u}) {
       StagedSend send = committed(count, continuation_count);
       release_all(send, count);
@@ -143,9 +143,9 @@ TEST_F(LinkedHoldersTest, ADoubleReleaseOfAnyDeliveryIsHarmless) {
 }
 
 TEST_F(LinkedHoldersTest, ABranchIsFreeAsSoonAsItsOwnDeliveriesAre) {
-  StagedSend send = committed(122, 0);
+  StagedSend send = committed(2 * layout::kDeliveryCount, 0);
   ASSERT_EQ(send.links.size(), 2u);
-  for (std::size_t i = 0; i < 61; ++i) (void)release(fabric_.chunks(), send.deliveries[i].reference, send.deliveries[i].bit);
+  for (std::size_t i = 0; i < layout::kDeliveryCount; ++i) (void)release(fabric_.chunks(), send.deliveries[i].reference, send.deliveries[i].bit);
   EXPECT_TRUE(is_free(*send.links[0].header));
   EXPECT_FALSE(is_free(*send.links[1].header));
   EXPECT_FALSE(is_free(*send.root().header));

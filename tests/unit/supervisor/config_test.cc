@@ -118,6 +118,8 @@ TEST(Config, OneKeyCanBeSetByItself) {
   EXPECT_EQ(config.hugepages, Hugepages::Off);
   EXPECT_EQ(config.lanes[2], 256u);
   EXPECT_EQ(set_config_key(config, "agents").error().code, Errc::Usage);
+  const auto no_text = set_config_key(config, "classes=[\xff\xfe");
+  EXPECT_EQ(no_text.error().code, Errc::ConfigValue) << "and what cannot be printed is named all the same";
   EXPECT_EQ(set_config_key(config, "agent=5").error().code, Errc::ConfigUnknownKey);
 }
 
