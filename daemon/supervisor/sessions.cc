@@ -1,5 +1,6 @@
 #include "supervisor/sessions.h"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -417,7 +418,7 @@ Sessions::Answer Sessions::attach(Session& session, const control::AttachRequest
     }
   }
   const control::Peer& peer = session.peer;
-  auto pidfd = base::OwnedFd(dup(peer.pidfd.get()));
+  auto pidfd = base::OwnedFd(fcntl(peer.pidfd.get(), F_DUPFD_CLOEXEC, 0));  // Not the keeper's, our child.
   if (!pidfd) return {system_error("dup a pidfd", errno), {}};
   const AgentIdentity identity{request.name, static_cast<uint32_t>(peer.pid), peer.uid, peer.gid, peer.pidfd_inode,
                                control::program_of(peer.pid), request.flags, request.ticket};

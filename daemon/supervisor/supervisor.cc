@@ -210,6 +210,7 @@ Result<void> run_supervisor(const Config& config, std::span<const topology::Numa
   // Both hold the same; the keeper goes on with us. What systemd hands over is taken either way: it is open.
   auto stored = adopt_stored(config.fabric, left_behind.hugepages_added);
   auto adopted = adopt_memory(*endpoint, left_behind.hugepages_added);
+  if (!adopted && stored && adopted.error().code == Errc::SupervisorGone) adopted = std::optional<Memory>();  // It ended just now.
   if (!adopted) return adopted.error();
   if (!*adopted) *adopted = std::move(stored);
   stored.reset();

@@ -125,8 +125,8 @@ constexpr std::array kCatalog = {
                "The supervisor and its keeper have both ended, and with them the fabric",
                "somebody killed both processes; the keeper is the one called ripstop-keeper\n"
                "the machine ran out of memory and the kernel ended them",
-               "what the agent has in hand can still be read, and agents that share the old memory\n"
-               "still exchange messages; nothing can be opened there any more. Then attach anew:\n"
+               "what is in hand can still be read, and agents that share the old memory\n"
+               "go on exchanging messages; nothing can be opened there. Then attach anew:\n"
                "  ripstopd --fabric NAME"},
     ErrorEntry{Errc::PoolEmpty, "PoolEmpty", kPressure, "No chunk of this size is free",
                "receivers hold messages longer than the fabric has memory for\n"

@@ -17,6 +17,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "control/peer.h"
 #include "control/topic_grammar.h"
 
 namespace ripstop::control {
@@ -26,6 +27,7 @@ namespace {
 constexpr std::string_view kSystemDirectory = "/run/ripstop";
 constexpr std::string_view kSocketSuffix = ".sock";
 constexpr int kLockTries = 16;
+constexpr int kDeadHolderPauses = 100;  // Of 10 ms.
 
 Endpoint make_endpoint(std::string directory, std::string_view fabric) {
   Endpoint endpoint;
@@ -38,16 +40,27 @@ Endpoint make_endpoint(std::string directory, std::string_view fabric) {
   return endpoint;
 }
 
-// Null when it is not set; else why it cannot be used, or "" when it can.
-std::optional<std::string> runtime_directory_trouble(const char* path) {
+// Why $XDG_RUNTIME_DIR cannot be used; `passing`: it is not known whether it can. Then root does not go elsewhere:
+// two supervisors of one fabric in two directories would not know of one another.
+struct Trouble {
+  std::string words;  // "" when it can be used.
+  bool passing = false;
+};
+
+Trouble trouble_of(int sys_errno) {
+  return {std::strerror(sys_errno), sys_errno != ENOENT && sys_errno != ENOTDIR && sys_errno != EACCES && sys_errno != EROFS && sys_errno != ELOOP};
+}
+
+// Null when it is not set.
+std::optional<Trouble> runtime_directory_trouble(const char* path) {
   if (path == nullptr || *path == '\0') return std::nullopt;
   struct stat status{};
-  if (*path != '/') return "it is not an absolute path";
-  if (stat(path, &status) != 0) return std::string(std::strerror(errno));
-  if (!S_ISDIR(status.st_mode)) return "it is not a directory";
-  if (status.st_uid != geteuid()) return "it belongs to uid " + std::to_string(status.st_uid);
-  if (access(path, W_OK | X_OK) != 0) return "it is not writable";
-  return "";
+  if (*path != '/') return Trouble{"it is not an absolute path"};
+  if (stat(path, &status) != 0) return trouble_of(errno);
+  if (!S_ISDIR(status.st_mode)) return Trouble{"it is not a directory"};
+  if (status.st_uid != geteuid()) return Trouble{"it belongs to uid " + std::to_string(status.st_uid)};
+  if (access(path, W_OK | X_OK) != 0) return errno == EACCES ? Trouble{"it is not writable"} : trouble_of(errno);
+  return Trouble{};
 }
 
 bool exists(const std::string& path) noexcept {
@@ -68,6 +81,12 @@ std::string read_all(int fd) {
   return got > 0 ? std::string(text, static_cast<std::size_t>(got)) : std::string();
 }
 
+// A supervisor that was killed while its keeper was being made: that one has the lock until it executes.
+bool is_a_dead_ones(pid_t pid) {
+  const auto pidfd = pid > 0 ? open_pidfd(pid) : Result<base::OwnedFd>(Error{});
+  return pidfd ? has_ended(pidfd->get()) : pidfd.error().code == Errc::NotFound;
+}
+
 }  // namespace
 
 Result<Endpoint> own_endpoint(std::string_view fabric) {
@@ -75,13 +94,13 @@ Result<Endpoint> own_endpoint(std::string_view fabric) {
   const char* runtime = std::getenv("XDG_RUNTIME_DIR");
   const auto trouble = runtime_directory_trouble(runtime);
   Endpoint endpoint;
-  if (trouble && trouble->empty()) {
+  if (trouble && trouble->words.empty()) {
     endpoint = make_endpoint(std::string(runtime) + "/ripstop", fabric);
-  } else if (geteuid() == 0) {
+  } else if (geteuid() == 0 && !(trouble && trouble->passing)) {
     endpoint = make_endpoint(std::string(kSystemDirectory), fabric);
   } else {
     return Error{Errc::Unavailable, 0, "there is no place for the socket of fabric " + std::string(fabric),
-                 trouble ? "XDG_RUNTIME_DIR is " + std::string(runtime) + ", and " + *trouble
+                 trouble ? "XDG_RUNTIME_DIR is " + std::string(runtime) + ", and " + trouble->words
                          : "XDG_RUNTIME_DIR is not set, and /run/ripstop is root's",
                  "export XDG_RUNTIME_DIR=/run/user/$(id -u)     (a directory that only you can write to)"};
   }
@@ -144,6 +163,7 @@ bool lock_is_held(const Endpoint& endpoint) noexcept {
 }
 
 Result<FabricLock> FabricLock::take(const Endpoint& endpoint) {
+  int pauses = 0;
   for (int tries = 0; tries < kLockTries; ++tries) {
     base::OwnedFd fd(open(endpoint.lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
     if (!fd && errno == ENOENT) {
@@ -155,7 +175,13 @@ Result<FabricLock> FabricLock::take(const Endpoint& endpoint) {
     if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno == EINTR) continue;
       if (errno != EWOULDBLOCK) return system_error("flock " + endpoint.lock, errno);
-      const std::string pid = std::to_string(parse_record(read_all(fd.get())).pid);
+      const pid_t holder = parse_record(read_all(fd.get())).pid;
+      if (is_a_dead_ones(holder) && ++pauses < kDeadHolderPauses) {
+        usleep(10'000);
+        --tries;
+        continue;
+      }
+      const std::string pid = std::to_string(holder);
       return Error{Errc::FabricBusy, 0, "fabric " + endpoint.fabric + " has a supervisor already, pid " + pid,
                    "it holds " + endpoint.lock,
                    "use it as it is, or     kill " + pid + "     or     ripstopd --fabric OTHER"};

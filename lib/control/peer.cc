@@ -48,8 +48,10 @@ Result<Peer> peer_of(int socket) {
     auto opened = open_pidfd(peer.pid);
     if (!opened) return opened.error();
     peer.pidfd = std::move(*opened);
+  } else if (errno == ESRCH || errno == ENODATA || errno == EINVAL) {
+    return Error{Errc::SupervisorGone, errno, "the peer of a connection has ended", "the kernel has no process for it any more", "try again"};
   } else {
-    return Error{Errc::SupervisorGone, errno, "the peer of a connection has ended", "", ""};
+    return system_error("SO_PEERPIDFD", errno);
   }
   peer.pidfd_inode = control::pidfd_inode(peer.pidfd.get());
   return peer;

@@ -96,27 +96,24 @@ void Sleepers::for_each_channel(Visit visit) const noexcept {
     const layout::RingEntry* entry = map_.ring_entry(ring_id);
     if (entry == nullptr) return;
     if ((entry->word.load(std::memory_order_acquire) & 3) != layout::kRingInUse) continue;  // A(directory)
-    if (const auto channel = map_.channel(ring_id)) visit(*entry, *channel);
+    if (const auto channel = map_.channel(ring_id)) visit(ring_id, *entry, *channel);
   }
 }
 
 uint32_t Sleepers::ring() { return ring_inboxes() + ring_channels(); }
 
-// Who sleeps at a channel has taken all there was: what is there now he has not seen.
+// Who sleeps at a channel has taken all there was: what is there now he has not seen. Each sleep is rung for once:
+// one that is stopped itself would else keep the tick going.
 uint32_t Sleepers::ring_channels() noexcept {
   uint32_t rung_count = 0;
-  const auto ring = [&](std::atomic<uint32_t>& bell, bool has_news) {
-    uint32_t last_rung = 0;
-    const bool is_armed = (bell.load(std::memory_order_acquire) & layout::kDoorbellArmed) != 0;  // A(bell)
-    if (is_armed && has_news && ring::ring_doorbell(bell, last_rung)) ++rung_count;
-  };
-  for_each_channel([&](const layout::RingEntry&, const FabricMap::Channel& channel) {
+  for_each_channel([&](uint32_t ring_id, const layout::RingEntry&, const FabricMap::Channel& channel) {
     layout::ChannelHeader& header = *channel.header;
     const uint64_t head = header.head.load(std::memory_order_acquire);  // A(room)
     const uint64_t tail = header.tail.load(std::memory_order_acquire);  // A(message)
     const auto& slot = *reinterpret_cast<const layout::ChannelSlot*>(channel.slots + (head & (channel.slot_count - 1)) * channel.slot_bytes);
-    ring(header.doorbell, slot.sequence.load(std::memory_order_acquire) == head + 1);  // A(message)
-    ring(header.space_bell, tail - head < channel.slot_count);
+    const bool has_mail = slot.sequence.load(std::memory_order_acquire) == head + 1;  // A(message)
+    if (has_mail && ring::ring_doorbell(header.doorbell, rung_[ring_id].receiver)) ++rung_count;
+    if (tail - head < channel.slot_count && ring::ring_doorbell(header.space_bell, rung_[ring_id].sender)) ++rung_count;
   });
   return rung_count;
 }
@@ -176,7 +173,7 @@ bool Sleepers::is_anyone_sending() const noexcept {
   }
   bool any = false;
   const auto lives = [&](uint32_t agent_id) { return agent_id >= 1 && agent_id < high && is_live(agent_id); };
-  for_each_channel([&](const layout::RingEntry& entry, const FabricMap::Channel& channel) {
+  for_each_channel([&](uint32_t, const layout::RingEntry& entry, const FabricMap::Channel& channel) {
     // A(intent), both.
     if (channel.header->sending.load(std::memory_order_acquire) != 0 && lives(entry.producer)) any = true;
     if (channel.header->releasing.load(std::memory_order_acquire) != 0 && lives(entry.owner)) any = true;  // A(intent)
@@ -201,7 +198,7 @@ uint64_t Sleepers::push_count() const noexcept {
     const auto queue = map_.queue(ring_id);
     if (queue) count += queue->block->front.tail_hint[0].load(std::memory_order_relaxed);
   }
-  for_each_channel([&](const layout::RingEntry&, const FabricMap::Channel& channel) {
+  for_each_channel([&](uint32_t, const layout::RingEntry&, const FabricMap::Channel& channel) {
     // Relaxed: as above.
     count += channel.header->tail.load(std::memory_order_relaxed) + channel.header->head.load(std::memory_order_relaxed);
   });

@@ -20,7 +20,7 @@ namespace ripstop::control {
 class Sleepers {
  public:
   // Lifetime: `map` outlives it.
-  explicit Sleepers(const FabricMap& map) : map_(map), seen_(map.agent_capacity()) {}
+  explicit Sleepers(const FabricMap& map) : map_(map), seen_(map.agent_capacity()), rung_(map.superblock().ring_capacity) {}
 
   // Rings everybody who sleeps on a message that he has not seen, or at a channel where there is a message, or
   // room, for him. Returns how many.
@@ -52,7 +52,7 @@ class Sleepers {
   bool ring_one(uint32_t agent_id, Seen& seen) noexcept;
   uint32_t ring_inboxes() noexcept;
   uint32_t ring_channels() noexcept;
-  // Calls `visit(entry, channel)` for each channel in use.
+  // Calls `visit(ring id, entry, channel)` for each channel in use.
   template <class Visit>
   void for_each_channel(Visit visit) const noexcept;
   uint32_t agent_high() const noexcept;
@@ -60,7 +60,13 @@ class Sleepers {
   bool is_live(uint32_t agent_id) const noexcept;
 
   const FabricMap& map_;
+  // The last sleeps at a channel that we rang for.
+  struct Rung {
+    uint32_t receiver = 0;
+    uint32_t sender = 0;
+  };
   std::vector<Seen> seen_;  // By agent.
+  std::vector<Rung> rung_;  // By ring.
 };
 
 }  // namespace ripstop::control

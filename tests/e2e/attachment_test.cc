@@ -227,7 +227,7 @@ TEST_F(Supervisor, AnAgentOfAnotherFabricCannotGoOnHere) {
   request.resume_fabric_id = fabric_id(attachment) + 1;
   const auto resumed = again.resume(request);
   ASSERT_FALSE(resumed);
-  EXPECT_EQ(resumed.error().code, Errc::NotFound);
+  EXPECT_EQ(resumed.error().code, Errc::FabricGone);
   EXPECT_NE(resumed.error().why.find("started anew"), std::string::npos) << resumed.error().why;
 }
 

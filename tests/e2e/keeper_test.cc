@@ -7,6 +7,7 @@
 #include <cstring>
 #include <map>
 
+#include "control/peer.h"
 #include "control/wire.h"
 #include "supervisor_fixture.h"
 
@@ -40,6 +41,12 @@ class Keeper : public Supervisor {
   void end_supervisor(pid_t pid) {
     kill(pid, SIGKILL);
     EXPECT_EQ(exit_status(pid), 128 + SIGKILL);
+  }
+  void end_keeper() {
+    const auto pidfd = control::open_pidfd(static_cast<pid_t>(keeper_pid_));
+    ASSERT_TRUE(pidfd);
+    kill(static_cast<pid_t>(keeper_pid_), SIGKILL);
+    EXPECT_TRUE(wait_until([&] { return control::has_ended(pidfd->get()); }));
   }
   void end_agent(pid_t pid) {
     kill(pid, SIGKILL);
@@ -223,7 +230,7 @@ TEST_F(FdStore, WhatIsNotThisFabricsIsNotTakenOver) {
   const pid_t first = start();
   ASSERT_TRUE(wait_until([&] { return count("ripstop-segment-") == 2; }));
   end_supervisor(first);
-  kill(static_cast<pid_t>(keeper_pid_), SIGKILL);
+  end_keeper();
   stored_.erase("ripstop-bell");
   start_again(kSmall);
   EXPECT_EQ(connect().status()->epoch, 1u) << "half a memory is none";

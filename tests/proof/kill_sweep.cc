@@ -4,7 +4,7 @@
 //
 // The last line is the line of figures (tools/proof). --only: the scenarios whose name has TEXT in it.
 // --point: that point only, as a FAULT named it (K3, K4, K5). --visited: writes the addresses of all
-// instructions that were kill points of K1, one a line.
+// instructions that were kill points of K1, one a line; and each scenario is printed with its points.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -95,7 +95,7 @@ std::vector<Job> jobs_of(const Arguments& arguments, Visited& visited) {
 // as it is.
 class Pool {
  public:
-  explicit Pool(bool verbose) : verbose_(verbose) {}
+  Pool(bool verbose, bool lists) : verbose_(verbose), lists_(lists) {}
 
   void run(const std::vector<Job>& jobs) {
     const auto size = static_cast<std::size_t>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
@@ -160,11 +160,13 @@ class Pool {
                   static_cast<unsigned long long>(figures.point_count), static_cast<unsigned long long>(figures.state_count),
                   static_cast<unsigned long long>(figures.kill_count), static_cast<unsigned long long>(figures.trial_count));
     }
+    if (lists_) std::printf("SCENARIO %llu %s\n", static_cast<unsigned long long>(figures.point_count), place.name.c_str());
     if (figures.first_words[0] != 0) std::printf("FAULT %s\n", figures.first_words);
     std::fflush(stdout);
   }
 
   bool verbose_;
+  bool lists_;
   std::vector<Place> places_;
   Figures total_;
 };
@@ -207,7 +209,7 @@ int main(int count, char** texts) {
   visited.bytes = share<uint8_t>(visited.byte_count);
   std::vector<Job> jobs = jobs_of(arguments, visited);
   std::erase_if(jobs, [&](const Job& job) { return job.name.find(arguments.only) == std::string::npos; });
-  Pool pool(arguments.verbose);
+  Pool pool(arguments.verbose, !arguments.visited_file.empty());
   pool.run(jobs);
   if (!arguments.visited_file.empty()) write_visited(arguments.visited_file, visited);
   const Figures& total = pool.total();

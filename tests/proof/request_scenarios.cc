@@ -179,6 +179,77 @@ void add_channel_ends(Scenarios& list) {
   }
 }
 
+// Two messages that were another dead agent's: they wait for a successor, or are dead letters.
+Member& leave_two_letters(World& world, bool are_dead) {
+  make_receivers(world, 1);
+  Member& last = world.attach("last");
+  (void)world.subscribe(last);
+  fill(world, 2);
+  world.registry().settle(last.place.id, true);
+  last.dead = true;
+  if (are_dead) world.registry().expire_letters(~uint64_t{0});
+  return last;
+}
+
+void add_letters(Scenarios& list) {
+  Shape keeps;
+  keeps.agents = 6;
+  keeps.successors = true;
+  // However often the supervisor is killed and asked again, the same comes of it.
+  const auto add_one = [&](const std::string& operation, const std::string& state, const std::function<void(World&)>& prepare,
+                           const std::function<void(World&)>& request, const std::function<Ids(World&)>& found, const Ids& expected) {
+    list.push_back({operation, state, keeps, prepare, {}, 0, 0});
+    list.back().request = request;
+    list.back().look = [=](World& world, uint64_t, Stage& stage) -> Finding {
+      stage = Stage::Either;
+      const Ids here = found(world);
+      if (here == expected) return {};
+      return {here.size() < expected.size() ? Fault::Lost : Fault::Doubled, operation + ": " + to_text(here) + ", expected " + to_text(expected)};
+    };
+  };
+  const auto letters = [](World& world) { return dead_letters(world, "last"); };
+  add_one("expire letters", "two that wait", [](World& world) { (void)leave_two_letters(world, false); },
+          [](World& world) { world.registry().expire_letters(~uint64_t{0}); }, letters, {1, 2});
+  add_one("drop letters", "two dead ones", [](World& world) { (void)leave_two_letters(world, true); },
+          [](World& world) { (void)world.registry().drop_letters(0); }, letters, {});
+  add_one("replay letters", "two dead ones",
+          [](World& world) {
+            (void)leave_two_letters(world, true);
+            std::deque<uint64_t>& expected = world.members()[2].subscriptions.front().expected;
+            expected.insert(expected.end(), {1, 2});  // It had them once for itself.
+          },
+          [](World& world) { (void)world.registry().replay_letters(0); }, letters, {});
+  add_one("replay letters", "nobody subscribes any more",
+          [](World& world) {
+            (void)leave_two_letters(world, true);
+            Member& receiver = world.members()[2];
+            while (!receiver.subscriptions.front().expected.empty()) world.receive(receiver);
+            world.registry().settle(receiver.place.id, false);
+            receiver.dead = true;
+          },
+          [](World& world) { (void)world.registry().replay_letters(0); }, letters, {1, 2});
+  add_one("subscribe", "a successor, for whom two messages wait",
+          [](World& world) {
+            (void)leave_two_letters(world, false);
+            (void)world.attach("last");
+          },
+          [](World& world) {
+            Member& heir = world.members().back();
+            control::SubscribeRequest request;
+            request.topic = kTopic;
+            request.row = 0;
+            request.slot_count = kCapacity;
+            request.ticket = kTicket;
+            RIPSTOP_CHECK(world.registry().subscribe(heir.place.id, request).has_value());
+          },
+          [](World& world) {
+            Ids found;
+            (void)drain(world.subscribe(world.members().back()), found);
+            return found;
+          },
+          {1, 2});
+}
+
 }  // namespace
 
 void add_requests(Scenarios& list) {
@@ -186,6 +257,7 @@ void add_requests(Scenarios& list) {
   add_patterns(list);
   add_agents(list);
   add_channel_ends(list);
+  add_letters(list);
 }
 
 }  // namespace ripstop::proof

@@ -22,6 +22,14 @@ extern "C" char ripstop_proof_end;
 
 namespace ripstop::proof {
 
+// int3, the operation, a place with a name. Weak, so that no compiler makes a second one of it.
+void run_marked(const std::function<void()>& operation);
+[[gnu::noinline, gnu::weak]] void run_marked(const std::function<void()>& operation) {
+  asm volatile("int3" ::: "memory");
+  operation();
+  asm volatile(".globl ripstop_proof_end\nripstop_proof_end:\n nop" ::: "memory");
+}
+
 namespace {
 
 constexpr greg_t kTrapFlag = 0x100;
@@ -33,13 +41,6 @@ Victim::End the_end = Victim::End::Dies;
 uint64_t hit_count = 0;
 uint8_t displaced = 0;  // The byte that the trap at the_place stands on.
 alignas(64) std::byte handler_stack[256 * 1024];
-
-// int3, the operation, a place with a name.
-[[gnu::noinline, gnu::noclone]] void run_marked(const std::function<void()>& operation) {
-  asm volatile("int3" ::: "memory");
-  operation();
-  asm volatile(".globl ripstop_proof_end\nripstop_proof_end:\n nop" ::: "memory");
-}
 
 constexpr uint8_t kTrap = 0xcc;  // int3
 

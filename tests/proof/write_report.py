@@ -30,6 +30,27 @@ SUITES = {
     "R1": ("kills of others", "the sweep of K2 over queues of others: see the table below; counted here is the harness's own trouble"),
     "C1": ("kill points", "twelve real processes and the supervisor killed, stopped and restarted at random; a ledger outside"),
 }
+# The operations that proof.md wants swept, and what a scenario of K1 is called that does them.
+OPERATIONS = [
+    ("loan", r"^loan"),
+    ("send", r"^(send|direct send|channel send)"),
+    ("fan-out", r"^(direct )?send.* to ([2-9]|\d\d)|each of two|every policy"),
+    ("send through a direct lane", r"^direct|^loan, pool empty but for the direct"),
+    ("send that drops the oldest", r"^send with drop-oldest|^send with every"),
+    ("abort", r"^abort"),
+    ("take", r"^(channel )?take"),
+    ("ack: release", r"release"),
+    ("nack", "issue 4"),
+    ("hold", r"past a kept|held table|in hand|kept"),
+    ("subscribe", r"^subscribe"),
+    ("unsubscribe", r"^unsubscribe|^end of a subscription"),
+    ("attach", r"^attach"),
+    ("detach", r"^detach"),
+    ("register", r"^register"),
+    ("open and close a channel", r"^(open|close) a channel"),
+    ("dead-letter", r"letters|successor"),
+    ("spill", "issue 5"),
+]
 CLAIMED = ["kill points", "schedules", "model states", "faults"]  # The other points are not counted in the claim.
 COLUMNS = ["points", "lost", "doubled", "leaked", "blocked", "wrong", "seconds"]
 HEAD = """# What is shown to hold
@@ -133,6 +154,22 @@ def function_section(program, visited_file):
     return text
 
 
+def coverage_section(log):
+    """The states that each operation was begun in, as the lines SCENARIO of K1's log name them."""
+    with open(log, encoding="utf-8") as lines:
+        scenarios = [(name, int(points)) for points, name in re.findall(r"^SCENARIO (\d+) (.*)$", lines.read(), re.M)]
+    text = "\n## Operations and the states that K1 began them in\n\n"
+    text += "A scenario that does two of them stands in both rows.\n\n| operation | scenarios | points | states |\n|---|---|---|---|\n"
+    for operation, pattern in OPERATIONS:
+        mine = [(name, points) for name, points in scenarios if re.search(pattern, name)]
+        if not mine:
+            text += f"| {operation} | 0 | 0 | not there yet: {pattern} |\n"
+            continue
+        states = sorted({name.partition(", ")[2] or "any" for name, _ in mine})
+        text += f"| {operation} | {len(mine)} | {sum(points for _, points in mine):,} | {'; '.join(states)} |\n"
+    return text
+
+
 RIVALS_HEAD = """
 ## The same sweep over others
 
@@ -166,15 +203,16 @@ def rivals_section(log, rows):
 
 
 def main(log_folder, report, mode, program, chosen):
-    old_rows, old_functions, old_rivals = {}, "", ""
+    old_rows, rivals_text, k1_text = {}, "", ""
     if os.path.exists(report):
         with open(report, encoding="utf-8") as text:
             old = text.read()
         old_rows = {m.group(1): m.group(0) for m in re.finditer(r"^\| ([A-Z]\d+(?:-\w+)?) \|.*$", old, re.M)}
-        if "\n## Functions" in old:
-            old_functions = old[old.index("\n## Functions"):]
-        if "\n## The same sweep" in old:
-            old_rivals = old[old.index("\n## The same sweep"):].removesuffix(old_functions)
+        for section in re.findall(r"\n## .*?(?=\n## |\Z)", old, re.S):
+            if section.startswith("\n## The same sweep"):
+                rivals_text = section
+            else:
+                k1_text += section
     rows = dict(old_rows)
     variant = program.split("/")[1]
     suffix = "" if variant == "release" else "-" + variant
@@ -185,12 +223,12 @@ def main(log_folder, report, mode, program, chosen):
     claim, fault_count = claim_of(rows)
     visited = os.path.join(log_folder, "K1.visited")
     if (not chosen or "K1" in chosen) and variant == "release" and os.path.exists(visited):
-        old_functions = function_section(program, visited)
+        k1_text = coverage_section(os.path.join(log_folder, "K1.log")) + function_section(program, visited)
     rivals = os.path.join(log_folder, "R1.log")
     if (not chosen or "R1" in chosen) and variant == "release" and os.path.exists(rivals):
-        old_rivals = rivals_section(rivals, rows)
+        rivals_text = rivals_section(rivals, rows)
     with open(report, "w", encoding="utf-8") as out:
-        out.write(HEAD + "\n".join(rows[name] for name in sorted(rows, key=place_of)) + f"\n\n**{claim}**\n" + old_rivals + old_functions)
+        out.write(HEAD + "\n".join(rows[name] for name in sorted(rows, key=place_of)) + f"\n\n**{claim}**\n" + rivals_text + k1_text)
     print(claim)
     return 0 if fault_count == 0 else 1
 

@@ -6,8 +6,8 @@
 // A program's calls are counted once; then it is run once for each of them and for each way in which that call
 // can fail (calls.h), and once for the program's death in its place; then with the N-th allocation failing, for
 // N = 1 .. until a run has fewer, and with that one and all after it. The short form tries one error at each
-// call (another one each time that it is made) and its death, takes every 16th of the calls by which hwloc and the C++
-// library read files, where it has seen a dozen, and ever fewer of the later allocations.
+// call (another one each time that it is made) and its death, takes every 32nd of the calls by which hwloc and the C++
+// library read files, where it has seen four, ever fewer of the later allocations, and some verbs of shmctl's.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -25,8 +25,8 @@ namespace {
 
 constexpr uint64_t kForEver = uint64_t{1} << 40;
 constexpr std::size_t kAllocations = 1000;       // As a point's fault: allocation; the next one: for ever.
-constexpr uint64_t kDenseOccurrences = 12;
-constexpr uint64_t kFileStride = 16;
+constexpr uint64_t kDenseOccurrences = 4;
+constexpr uint64_t kFileStride = 32;
 
 struct Options {
   bool is_long = false;
@@ -106,8 +106,9 @@ class Suite {
       for (std::size_t fault = 0; fault < fault_count; ++fault) {
         // Of the many, one way each; in the short form of the others two: an error, another one at each occurrence, and death.
         if (is_sparse && fault != occurrence / kFileStride % fault_count) continue;
+        if (!options_.is_long && !is_sparse && role.is_slow() && fault != occurrence % fault_count) continue;
         const bool is_last = fault + 1 == fault_count;
-        if (!options_.is_long && !is_sparse && !is_last && fault != occurrence % (fault_count - 1)) continue;
+        if (!options_.is_long && !is_sparse && !role.is_slow() && !is_last && fault != occurrence % (fault_count - 1)) continue;
         if (!fail_call(role, i + 1, fault)) return;
       }
     }
@@ -117,7 +118,7 @@ class Suite {
   }
 
   void sweep_allocations(Role& role) {
-    const uint64_t slope = options_.is_long ? 400 : 12;
+    const uint64_t slope = options_.is_long ? 400 : 6;
     uint64_t number = 0;
     for (uint64_t nth = 1; fail_allocation(role, nth, false); nth += 1 + nth / slope) {
       if (options_.is_long || ++number % 4 == 0) (void)fail_allocation(role, nth, true);
@@ -163,8 +164,10 @@ int run(const Options& options) {
   roles.push_back(successor_role());
   roles.push_back(keeper_role());
   roles.push_back(agent_role());
-  for (std::vector<std::string> words : {std::vector<std::string>{"status"}, {"agents"}, {"topics"}, {"segments"}, {"show", "agent", "resident"}, {"version"},
-                                         {"pub", "f1.tool", "text"}, {"sub", "f1.tool", "--timeout", "1ms"}, {"dlq", "list"}}) {
+  std::vector<std::vector<std::string>> verbs = {{"status"}, {"pub", "f1.tool", "text"}, {"sub", "f1.tool", "--timeout", "1ms"}};
+  const std::vector<std::vector<std::string>> more_verbs = {{"agents"}, {"topics"}, {"segments"}, {"show", "agent", "resident"}, {"version"}, {"dlq", "list"}};
+  if (options.is_long || !options.roles.empty() || !options.point.empty()) verbs.insert(verbs.end(), more_verbs.begin(), more_verbs.end());
+  for (std::vector<std::string>& words : verbs) {
     if (live::build_has("tools/shmctl")) roles.push_back(tool_role(std::move(words)));
   }
   if (!options.point.empty()) {

@@ -19,6 +19,8 @@ class Role {
   // What is found goes into `findings`, without naming the fault.
   virtual Happened run(const Plan& plan, live::Findings& findings) = 0;
   virtual Whose whose() const { return Whose::Program; }
+  // A run takes long: the short form tries one fault at each call, another one each time that it is made.
+  virtual bool is_slow() const { return false; }
 };
 
 // A supervisor's life: starts, serves an agent that detaches and one that is killed, is told to end.

@@ -5,6 +5,7 @@
 #include <linux/futex.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -47,10 +48,11 @@ bool is_entry(pid_t pid, bool& known) {
 uint64_t peek(pid_t pid, uint64_t address) { return static_cast<uint64_t>(ptrace(PTRACE_PEEKDATA, pid, address, nullptr)); }
 void poke(pid_t pid, uint64_t address, uint64_t value) { ptrace(PTRACE_POKEDATA, pid, address, value); }
 
-// Whether this call can fail: of futex only a wait can.
+// Whether this call can fail: of futex only a wait can, and what is watched can always be unwatched.
 bool can_fail(const user_regs_struct& registers) {
   const uint64_t operation = registers.rsi & 0x7f;
   const bool is_wake = registers.orig_rax == SYS_futex && operation != FUTEX_WAIT && operation != FUTEX_WAIT_BITSET;
+  if (registers.orig_rax == SYS_epoll_ctl && registers.rsi == EPOLL_CTL_DEL) return false;
   return !is_wake && !faults_of(registers.orig_rax).empty();
 }
 

@@ -1,8 +1,10 @@
 // Method: a thread plays the supervisor from a script: what it hears, and whether it answers or hangs up.
 #include "control/agent_link.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
