@@ -56,7 +56,7 @@ class Walk {
     return place != nullptr;
   }
 
-  // The PatternNode below a literal of that hash, 0 when there is none.
+  // Where the PatternNode below a literal of that hash is, if there is one: another may lie there alone.
   bool find_literal(uint32_t reference, uint64_t hash, uint32_t& unit) const noexcept {
     unit = 0;
     for (uint32_t depth = 0; (reference & layout::kPatternBranchBit) != 0; ++depth) {
@@ -112,11 +112,12 @@ bool Walk::collect(uint32_t root, std::string_view topic, std::vector<RouteRecei
   struct Place {
     uint32_t unit;
     uint32_t depth;
+    uint64_t token_hash;  // 0 below `*`, and of the root.
   };
   // Every step takes one place and leaves at most two of the next depth.
   std::array<Place, kTopicTokensMax + 2> places;
   std::size_t place_count = 0;
-  places[place_count++] = {root, 0};
+  places[place_count++] = {root, 0, 0};
   const std::size_t most = receivers.size() + view_.subscription_capacity();  // Beyond it are damaged words.
   const auto add = [&](std::string_view pattern, const std::byte* place, uint32_t count) {
     if (pattern_matches(pattern, topic) && receivers.size() + count <= most) append(receivers, place, count);
@@ -124,15 +125,17 @@ bool Walk::collect(uint32_t root, std::string_view topic, std::vector<RouteRecei
   while (place_count > 0) {
     const Place place = places[--place_count];
     layout::PatternNode node;
-    if (!copy(place.unit, node) || !for_each_route(node.tail, add)) return false;
+    if (!copy(place.unit, node)) return false;
+    if (node.token_hash != place.token_hash) continue;
+    if (!for_each_route(node.tail, add)) return false;
     if (place.depth == token_count) {
       if (!for_each_route(node.here, add)) return false;
       continue;
     }
     uint32_t literal = 0;
     if (!find_literal(node.literals, hashes[place.depth], literal)) return false;
-    if (node.any != 0) places[place_count++] = {node.any, place.depth + 1};
-    if (literal != 0) places[place_count++] = {literal, place.depth + 1};
+    if (node.any != 0) places[place_count++] = {node.any, place.depth + 1, 0};
+    if (literal != 0) places[place_count++] = {literal, place.depth + 1, hashes[place.depth]};
   }
   return true;
 }
