@@ -2,8 +2,12 @@
 // against a plain list of subscriptions and a matcher of our own. A second registry over the same memory
 // stands for the next supervisor after a kill.
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <time.h>
 
 #include <atomic>
+#include <chrono>
+#include <csignal>
 #include <cstring>
 #include <map>
 #include <random>
@@ -406,6 +410,56 @@ TEST_F(PatternTest, AReaderNeverCopiesReceiversThatNeverWere) {
   }
   stop.store(true);
   reader.join();
+  EXPECT_EQ(wrong.load(), 0);
+}
+
+void stand_still(int) {
+  const timespec longer_than_memory_waits{0, 130'000'000};
+  nanosleep(&longer_than_memory_waits, nullptr);
+}
+
+TEST_F(PatternTest, AReaderThatStoodStillLooksAgain) {
+  // A signal stops the reader wherever it is, for longer than replaced nodes wait to be used again.
+  create(64, 4096, 64 * 1024);
+  struct sigaction action{};
+  action.sa_handler = stand_still;
+  struct sigaction before{};
+  ASSERT_EQ(sigaction(SIGUSR1, &action, &before), 0);
+  const auto stays = attach("stays");
+  const auto goes = attach("goes");
+  const uint32_t topic_id = topic("a.b.c.d.e.f");
+  // The last place that the walk comes to, below nodes that each change replaces. There are many before.
+  subscribe(stays, "*.*.*.*.*.*");
+  for (int mask = 1; mask < 32; ++mask) {
+    std::string pattern;
+    for (int token = 0; token < 5; ++token) pattern += ((mask >> token) & 1) != 0 ? std::string(1, static_cast<char>('a' + token)) + "." : "*.";
+    subscribe(stays, pattern + "z");
+  }
+  std::atomic<bool> stop{false};
+  std::atomic<int> wrong{0};
+  std::mt19937 random(5);
+  std::thread reader([&] {
+    std::vector<layout::RouteReceiver> found;
+    while (!stop.load()) {
+      if (!control::find_receivers(view(), topic_id, found)) continue;
+      const bool sound = found.size() == 1 && found[0].agent == stays.id && found[0].incarnation == stays.incarnation;
+      if (!sound) ++wrong;
+    }
+  });
+  for (int round = 0; round < 12; ++round) {
+    pthread_kill(reader.native_handle(), SIGUSR1);
+    const uint64_t end_ns = base::monotonic_ns() + 125'000'000;
+    while (base::monotonic_ns() < end_ns) {  // Of other topics, each with another number of nodes.
+      std::string pattern = "*.y";
+      for (uint32_t i = random() % 8; i > 0; --i) pattern.insert(0, "*.");
+      const uint32_t id = subscribe(goes, pattern);
+      ASSERT_TRUE(registry_->unsubscribe(goes.id, id));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  stop.store(true);
+  reader.join();
+  sigaction(SIGUSR1, &before, nullptr);
   EXPECT_EQ(wrong.load(), 0);
 }
 
