@@ -97,7 +97,7 @@ CapnpBuilder::Further& CapnpBuilder::further() {
   return ::kj::arrayPtr(refused.back().get(), minimum_words);
 }
 
-Sent CapnpBuilder::send(const SendOptions& options) noexcept {
+Sent CapnpBuilder::send(const SendOptions& options, uint32_t known_bytes) noexcept {
   Sent refused;
   if (over_) {
     refused.outcome = SendOutcome::Detached;
@@ -109,15 +109,18 @@ Sent CapnpBuilder::send(const SendOptions& options) noexcept {
     refused.outcome = SendOutcome::PoolEmpty;
     return refused;
   }
+  if (known_bytes != 0 && !further_) {
+    Links none;
+    return publisher_.send(loaned_of(first_), known_bytes, none, options, ContentType::Capnp);
+  }
   const auto segments = getSegmentsForOutput();
   Links none;
   Links& links = further_ ? further_->links : none;
   for (std::size_t i = 0; i + 1 < segments.size() && i < links.size(); ++i) {
     links[i].header->payload_bytes = static_cast<uint32_t>(segments[i + 1].size() * sizeof(::capnp::word));
   }
-  SendOptions typed = options;
-  typed.content_type = ContentType::Capnp;
-  return publisher_.send(loaned_of(first_), static_cast<uint32_t>(segments[0].size() * sizeof(::capnp::word)), links, typed);
+  return publisher_.send(loaned_of(first_), static_cast<uint32_t>(segments[0].size() * sizeof(::capnp::word)), links,
+                         options, ContentType::Capnp);
 }
 
 Result<CapnpBuilders::Slot*> CapnpBuilders::acquire() {

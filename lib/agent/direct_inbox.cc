@@ -10,13 +10,6 @@ namespace ripstop::detail {
 using layout::ChunkHeader;
 using layout::DirectState;
 
-namespace {
-
-// One find in so many prefers a message that has a gap before it: others may be in order all the time.
-constexpr uint32_t kLateTurn = 16;
-
-}  // namespace
-
 bool DirectSource::open(const memory::ChunkMap& map, const control::DirectEntry& entry, std::atomic<uint64_t>& mark) noexcept {
   const layout::DirectWord& word = entry.word;
   const auto first_chunk = static_cast<layout::ChunkId>(word.slab << layout::kSlabIndexBits);
@@ -44,27 +37,9 @@ bool DirectSource::open(const memory::ChunkMap& map, const control::DirectEntry&
   return true;
 }
 
-bool DirectSource::look(Found& found) const noexcept {
-  const uint32_t cursor = cursor_.load(std::memory_order_relaxed);  // Relaxed: the receiving thread's.
-  ChunkHeader& header = at(cursor);
-  const uint64_t mask = uint64_t{1} << bit_;
-  if ((header.holders.high.load(std::memory_order_acquire) & mask) == 0) return false;  // A(commit)
-  if (((in_hand_.load(std::memory_order_relaxed) >> cursor) & 1) != 0) return false;     // Relaxed: as above.
-  const control::DirectCopy copy = control::copy_direct(header);
-  if (!copy.direct || copy.source != source_ || copy.row != row_) return false;
-  // Relaxed: ours. A message that we have in hand since the last lap is no new one.
-  if (copy.sequence <= last_.load(std::memory_order_relaxed)) return false;
-  // Relaxed: the copy ends with a fence. Our bit stays until we release it.
-  if ((header.holders.high.load(std::memory_order_relaxed) & mask) == 0 ||
-      header.holders.low.load(std::memory_order_relaxed) != copy.holders.generation) {
-    return false;
-  }
-  found = {&header, copy.holders.generation, copy.sequence};
-  return true;
-}
-
 void DirectSource::prefetch(uint32_t ahead) const noexcept {
-  const uint32_t index = (cursor_.load(std::memory_order_relaxed) + ahead) % chunk_count_;  // Relaxed: ours.
+  uint32_t index = cursor_.load(std::memory_order_relaxed) + ahead;  // Relaxed: ours.
+  if (index >= chunk_count_) index -= chunk_count_;
   const auto* line = reinterpret_cast<const std::byte*>(&at(index));
   base::prefetch_for_write(line);
   base::prefetch_for_read(line + layout::kChunkHeaderBytes);

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/cache_line.h"
 #include "control/direct_slab.h"
 #include "layout/agent_block.h"
 #include "layout/chunk_header.h"
@@ -38,7 +39,22 @@ class DirectSource {
   bool is_open() const noexcept { return first_ != nullptr; }
 
   // The next message. Thread: any, while the lane is not opened or closed.
-  bool look(Found& found) const noexcept;
+  bool look(Found& found) const noexcept {
+    const uint32_t cursor = cursor_.load(std::memory_order_relaxed);  // Relaxed: the receiving thread's.
+    layout::ChunkHeader& header = at(cursor);
+    // The generation, then our bit: what is committed in this life is not written again before the next.
+    const uint64_t generation = header.holders.low.load(std::memory_order_acquire);                    // A(commit)
+    if (((header.holders.high.load(std::memory_order_acquire) >> bit_) & 1) == 0) return false;  // A(commit)
+    if (((in_hand_.load(std::memory_order_relaxed) >> cursor) & 1) != 0) return false;                 // Relaxed: ours.
+    const control::DirectMarks marks = control::copy_marks(header);
+    if (!marks.direct || marks.source != source_ || marks.row != row_) return false;
+    // Relaxed: ours. A message that we have in hand since the last lap is no new one.
+    if (marks.sequence <= last_.load(std::memory_order_relaxed)) return false;
+    // Relaxed: the copy ends with a fence. The bit may have been another's, of a message sent through a ring.
+    if (header.holders.low.load(std::memory_order_relaxed) != generation) return false;
+    found = {&header, generation, marks.sequence};
+    return true;
+  }
   bool in_order(const Found& found) const noexcept { return found.sequence == expected_; }
   bool is_from(uint32_t source, uint32_t row) const noexcept { return source == source_ && row == row_; }
   // The message of `found` is taken: the next one is in the next chunk.
@@ -54,6 +70,11 @@ class DirectSource {
   // A message of that chunk was released.
   void released(uint32_t chunk_index) noexcept {
     set_in_hand(in_hand_.load(std::memory_order_relaxed) & ~(uint64_t{1} << chunk_index));  // Relaxed: ours, as above.
+  }
+  // Fetches the first line of the next message's payload.
+  void prefetch_payload() const noexcept {
+    // Relaxed: ours.
+    base::prefetch_for_read(memory::payload(at(cursor_.load(std::memory_order_relaxed))));
   }
   // Fetches the lines of a message `ahead` of the next one: worth it when it is there already.
   void prefetch(uint32_t ahead) const noexcept;
@@ -124,6 +145,17 @@ class DirectInbox {
   uint32_t refresh(uint32_t& offender) noexcept;
   // Whether a lane of this priority ends here.
   bool serves(std::size_t priority) const noexcept { return (mask_ >> priority) & 1; }
+  // Whether one of a more urgent priority does.
+  bool has_above(std::size_t priority) const noexcept { return (mask_ & ((1u << priority) - 1)) != 0; }
+  // Who is looked at first; null when none is open. Afterwards it is the next one's turn.
+  DirectSource* first_in_turn() const noexcept { return open_count_ == 0 ? nullptr : open_[next_]; }
+  void had_its_turn() noexcept {
+    ++found_count_;
+    next_ = next_ + 1 < open_count_ ? next_ + 1 : 0;
+  }
+  bool has_others() const noexcept { return open_count_ > 1; }
+  // Whether a message that has a gap before it is preferred this time.
+  bool is_late_turn() const noexcept { return has_others() && (found_count_ + 1) % kLateTurn == 0; }
   // Whether any publisher ever had a lane to us: then a sleeper brings the fence.
   static bool ever(const layout::AgentBlock& block) noexcept {
     // Relaxed: the caller has passed a fence since it armed its bell.
@@ -137,14 +169,12 @@ class DirectInbox {
   DirectSource* find_from(std::size_t priority, uint32_t source, uint32_t row, DirectSource::Found& found) noexcept;
   // A message of this publisher was taken from the inbox's lane of the priority.
   void taken_elsewhere(std::size_t priority, uint32_t source, uint32_t row, uint64_t sequence) noexcept;
-  // A message in the lane's chunk of that index was released.
-  void released(std::size_t index, uint32_t chunk_index) noexcept { sources_[index].released(chunk_index); }
-  // Whether the lane has ended: then refresh() drops it when its last message is released.
-  bool has_ended(std::size_t index) const noexcept { return sources_[index].has_ended(); }
-  uint8_t index_of(const DirectSource& source) const noexcept { return static_cast<uint8_t>(&source - sources_.data()); }
   bool has_mail() const noexcept;
 
  private:
+  // One find in so many prefers a message that has a gap before it: others may be in order all the time.
+  static constexpr uint32_t kLateTurn = 16;
+
   void drop_if_drained(DirectSource& source, std::size_t index) noexcept;
   bool may_open(uint32_t source, uint32_t row, uint64_t& expected) const noexcept;
   void list_open() noexcept;

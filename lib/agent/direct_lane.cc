@@ -27,7 +27,7 @@ bool DirectLane::may_wait() noexcept {
   return false;
 }
 
-bool DirectLane::has_much_room() const noexcept {
+bool DirectLane::has_much_room() noexcept {
   return memory::is_free(at((cursor_ + std::min(kMuchRoom, chunk_count_) - 1) % chunk_count_)) && has_room();
 }
 
@@ -76,6 +76,7 @@ bool DirectLane::take_slab(uint32_t class_index) {
     stride_bytes_ = place.stride_bytes;
     chunk_count_ = place.chunk_count;
     class_index_ = class_index;
+    capacity_bytes_ = chunks.payload_bytes(class_index);
     first_chunk_ = first_chunk;
     owner_word_ = ours;
     bool all_free = true;
@@ -138,6 +139,7 @@ bool DirectLane::open(std::span<const Receiver> receivers, uint32_t priority, ui
   if (!take_slab(class_index)) return false;
   priority_ = priority;
   cursor_ = 0;
+  known_free_ = 0;
   hasty_count_ = 0;
   bits_ = 0;
   for (std::size_t i = 0; i < receivers.size(); ++i) {

@@ -31,6 +31,7 @@
 //         R(slab)   -> A(slab)    what is known of the chunks, one owner to the next.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -74,25 +75,23 @@ class DirectLane {
   uint64_t bits() const noexcept { return bits_; }
   static uint32_t bit(std::size_t member) noexcept { return layout::kDirectBitFirst - static_cast<uint32_t>(member); }
 
-  // The chunk at the cursor, if it is free and of `class_index` or larger.
-  std::optional<memory::Loaned> loan(uint32_t class_index) noexcept {
-    if (class_index > class_index_ || !has_room()) return std::nullopt;
-    layout::ChunkHeader& header = at(cursor_);
+  // The chunk at the cursor, if it is free and has so much room.
+  std::optional<memory::Loaned> loan(std::size_t payload_bytes) noexcept {
+    if (payload_bytes > capacity_bytes_ || !has_room()) return std::nullopt;
     loaned_ = true;
-    // Relaxed: is_free() acquired the release, and nobody but us moves it on.
-    const uint64_t generation = header.holders.low.load(std::memory_order_relaxed);
-    return memory::Loaned{&header, first_chunk_ | cursor_, generation, class_index_};
+    return memory::Loaned{&at(cursor_), first_chunk_ | cursor_, generations_[cursor_], class_index_};
   }
-  bool has_room() const noexcept { return first_ != nullptr && !loaned_ && memory::is_free(at(cursor_)); }
+  bool has_room() noexcept { return first_ != nullptr && !loaned_ && (known_free_ != 0 || learn()); }
   bool fits(std::size_t payload_bytes) const noexcept {
-    return first_ != nullptr && payload_bytes <= map_.chunks().payload_bytes(class_index_);
+    return first_ != nullptr && payload_bytes <= capacity_bytes_;
   }
+  uint32_t capacity_bytes() const noexcept { return capacity_bytes_; }
   // Full: whether it may pay to wait for room. Not while the chunk at the cursor is out on loan, and not
   // soon after waiting in vain.
   bool may_wait() noexcept;
   // Whether there is room for a good many messages, so that publisher and receivers do not hand each
   // single line to and fro.
-  bool has_much_room() const noexcept;
+  bool has_much_room() noexcept;
   void waited_in_vain() noexcept;
 
   // Whether `chunk` was loaned here, perhaps before the lane was closed.
@@ -100,20 +99,23 @@ class DirectLane {
   // The loan of such a chunk is over: it was committed or aborted.
   void loan_ended() noexcept {
     loaned_ = false;
+    known_free_ = 0;  // It may have gone through the rings.
     if (first_ == nullptr) give_slab_back();
   }
   // It was sent through the lane.
   void sent() noexcept {
     loaned_ = false;
-    cursor_ = cursor_ + 1 == chunk_count_ ? 0 : cursor_ + 1;
-    // The first line of the next chunk is with the members, who spin on it; so fetch those behind.
-    const uint32_t ahead = cursor_ + kFetchedAhead;
-    const auto* line = reinterpret_cast<const std::byte*>(&at(ahead < chunk_count_ ? ahead : ahead - chunk_count_));
+    cursor_ = next(cursor_);
+    if (--known_free_ < kKnownAhead) (void)learn();
+    const auto* line = reinterpret_cast<const std::byte*>(&at(ahead(kFetchedAhead)));
     base::prefetch_for_write(line);
     base::prefetch_for_write(line + layout::kChunkHeaderBytes);
   }
 
  private:
+  // The members spin on the first line of the chunk at the cursor, so each look at it costs a transfer: what is
+  // free is learnt before they come to it, from lines that were fetched a few sends ago.
+  static constexpr uint32_t kKnownAhead = 2;
   static constexpr uint32_t kFetchedAhead = 3;
 
   struct Member {
@@ -124,6 +126,21 @@ class DirectLane {
 
   layout::ChunkHeader& at(uint32_t index) const noexcept {
     return *reinterpret_cast<layout::ChunkHeader*>(first_ + std::size_t{index} * stride_bytes_);
+  }
+  uint32_t next(uint32_t index) const noexcept { return index + 1 == chunk_count_ ? 0 : index + 1; }
+  uint32_t ahead(uint32_t count) const noexcept {
+    const uint32_t index = cursor_ + count;
+    return index < chunk_count_ ? index : index - chunk_count_;
+  }
+  // Looks at the first chunk that is not known to be free. Once it is, only we change that.
+  bool learn() noexcept {
+    const uint32_t index = ahead(known_free_);
+    const layout::ChunkHeader& header = at(index);
+    if (known_free_ == chunk_count_ || !memory::is_free(header)) return false;
+    // Relaxed: is_free() acquired the release, and nobody but us moves it on.
+    generations_[index] = header.holders.low.load(std::memory_order_relaxed);
+    ++known_free_;
+    return true;
   }
   bool take_slab(uint32_t class_index);
   // Slabs that entries name for earlier lanes of this publisher and row.
@@ -138,8 +155,11 @@ class DirectLane {
   uint32_t stride_bytes_ = 0;
   uint32_t chunk_count_ = 0;
   uint32_t cursor_ = 0;
+  uint32_t known_free_ = 0;  // Chunks from the cursor on that are free, and whose generations we know.
+  std::array<uint64_t, layout::kSlabChunksMax> generations_{};
   uint32_t first_chunk_ = ~uint32_t{0};  // Number of the slab's first chunk; all ones: we have no slab.
   uint32_t class_index_ = 0;
+  uint32_t capacity_bytes_ = 0;  // Of a chunk.
   uint32_t priority_ = 0;
   uint32_t hasty_count_ = 0;  // Sends that do not wait, because waiting has not paid.
   uint64_t bits_ = 0;

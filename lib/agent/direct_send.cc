@@ -1,8 +1,5 @@
-// A publisher's way through its direct lane: when it opens one, the send, and waiting for room.
-//
-// The order of a send, which recovery relies on: the header; the intent's `direct_*` words; one store
-// that gives the chunk its members' bits: the commit; a look at the route's epoch; the doorbells; the
-// row's sequence; the intent's end.
+// A publisher's direct lane: when it opens one, waiting for room in it, and what it takes back when a
+// receiver ends around a send.
 #include <sched.h>
 
 #include <cstring>
@@ -23,35 +20,6 @@ constexpr int32_t kHotSendsAfterRefusal = 1 << 16;
 constexpr uint32_t kDirectPayloadBytes = 1024;
 
 }  // namespace
-
-Sent PublisherCore::send_direct(const memory::Loaned& root, uint32_t payload_bytes, std::size_t lane,
-                                const SendOptions& options, uint64_t now, bool ring) noexcept {
-  const uint64_t sequence = row_->sequence.load(std::memory_order_relaxed) + 1;  // Relaxed: our own word.
-  write_header(*root.header, payload_bytes, lane, now, sequence, options);
-  root.header->flags |= layout::kFlagDirect;
-  // For recovery, which must know the last sequence, and odd until the bells were looked at: the tick looks
-  // after receivers whose publisher stops in between. Relaxed: the store of the count publishes them.
-  layout::SenderIntent& intent = *sender_->intent;
-  intent.direct_root.store(root.reference(), std::memory_order_relaxed);
-  intent.sequence.store(sequence, std::memory_order_relaxed);
-  intent.row.store(row_index_, std::memory_order_relaxed);
-  std::atomic<uint64_t>& under_way = intent.direct_count;
-  const uint64_t direct_count = under_way.load(std::memory_order_relaxed);  // Relaxed: our own word.
-  under_way.store(direct_count + 1, std::memory_order_release);             // R(intent)
-  agent_->start_watch();
-  memory::commit(*root.header, direct_.bits());
-  // The looks at the epoch and at the bells come after the commit: for the compiler by this, for the
-  // processor by the fence of whoever relies on it (recovery, a sleeper).
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  direct_.sent();
-  Sent sent{SendOutcome::Delivered, static_cast<uint32_t>(receivers_.size()), 0, 0, sequence};
-  if (agent_->view().route_epoch(shard_) != route_epoch_) [[unlikely]] take_back(root.reference(), sent);
-  if (ring) ring_all();
-  row_->sequence.store(sequence, std::memory_order_release);  // R(sequence)
-  under_way.store(direct_count + 2, std::memory_order_release);  // R(intent)
-  count(sent, payload_bytes, now);
-  return sent;
-}
 
 bool PublisherCore::wait_for_direct(uint64_t wait_until_ns) noexcept {
   if (direct_.has_room()) return true;

@@ -78,8 +78,7 @@ void Inbox::remove_ring(Source& source) {
   next_ring_ = 0;
 }
 
-bool Inbox::can_hold_more() noexcept {
-  if (!in_hand_free_.empty()) [[likely]] return true;
+bool Inbox::grow_in_hand() noexcept {
   try {
     // Also for the day when all are given back.
     if (in_hand_free_.capacity() <= in_hand_pool_.size()) in_hand_free_.reserve(2 * in_hand_pool_.size() + 8);
@@ -91,119 +90,10 @@ bool Inbox::can_hold_more() noexcept {
   return true;
 }
 
-InHand& Inbox::new_in_hand() noexcept {
-  InHand& in_hand = *in_hand_free_.back();
-  in_hand_free_.pop_back();
-  return in_hand;
-}
-
 bool Inbox::has_mail() const noexcept {
   if (std::any_of(lanes_.begin(), lanes_.end(), [](const Source& lane) { return lane.has_mail(); })) return true;
   const std::lock_guard lock(rings_mutex_);
   return direct_.has_mail() || std::any_of(rings_.begin(), rings_.end(), [](const auto& ring) { return ring->has_mail(); });
-}
-
-SubscriberCore* Inbox::subscriber_of(uint32_t topic_id, const Source* source) noexcept {
-  for (SubscriberCore* subscriber : subscribers_) {
-    const bool theirs = source != nullptr && source->own()
-                            ? subscriber->ring == source
-                            : subscriber->ring == nullptr && subscriber->topic_id == topic_id;
-    if (theirs) return subscriber;
-  }
-  return source != nullptr && source->own() ? nullptr : patterns_.find(topic_id);
-}
-
-// Reading the clock is a good part of what a take costs, so a fast stream is sampled: back to back every
-// fourth time, and else not for a message that was sent within kSameMomentNs of the last reading. That one
-// was taken in the same moment, or a moment later; a few in a row at most go without a reading.
-bool Inbox::reads_clock(uint64_t sent_ns) noexcept {
-  const bool same_moment = sent_ns - last_take_ns_ < kSameMomentNs;  // What was sent before wraps: not the same.
-  const bool back_to_back = busy_run_ > kBusyRun && busy_run_ % 4 != 0;
-  if ((same_moment || back_to_back) && ++unsampled_count_ < kUnsampledMax) return false;
-  unsampled_count_ = 0;
-  return true;
-}
-
-void Inbox::count_take(SubscriberCore& subscriber, const layout::ChunkHeader& header) noexcept {
-  const uint64_t sent_ns = header.publish_time_ns;
-  count_up(block_.counters.taken_count, 1);
-  if (reads_clock(sent_ns)) {
-    const uint64_t now = base::scaled_now_ns(clock_);
-    last_take_ns_ = now;
-    // Relaxed: evidence for whoever looks.
-    block_.counters.last_take_ns.store(now, std::memory_order_relaxed);
-    count_up(block_.latency_ns[layout::histogram_bucket(now > sent_ns ? now - sent_ns : 0)], 1);
-  }
-  subscriber.count(header, last_take_ns_);
-}
-
-bool Inbox::file(SubscriberCore& subscriber, const Delivered& delivered) noexcept {
-  ++pending_count_;
-  try {
-    subscriber.pending.push_back(delivered);
-    return true;
-  } catch (const std::bad_alloc&) {
-    unfiled_ = delivered;
-    return false;
-  }
-}
-
-TakeOutcome Inbox::take_pending(SubscriberCore* only, Delivered& delivered) noexcept {
-  if (unfiled_.in_hand != nullptr) [[unlikely]] {
-    const Delivered late = std::exchange(unfiled_, {});
-    --pending_count_;
-    SubscriberCore* subscriber = subscriber_of(header_of(late.data).topic_id, late.in_hand->source);
-    if (subscriber == nullptr) release(*late.in_hand);
-    else if (!file(*subscriber, late)) return TakeOutcome::HeldFull;
-  }
-  for (SubscriberCore* subscriber : subscribers_) {
-    if ((only != nullptr && subscriber != only) || subscriber->pending.empty()) continue;
-    delivered = subscriber->pending.front();
-    subscriber->pending.pop_front();
-    --pending_count_;
-    return TakeOutcome::Ok;
-  }
-  return TakeOutcome::Empty;
-}
-
-TakeOutcome Inbox::take(SubscriberCore* only, Delivered& delivered) {
-  if (pending_count_ != 0) {
-    if (const TakeOutcome outcome = take_pending(only, delivered); outcome != TakeOutcome::Empty) return outcome;
-  }
-  Source* const ring = only != nullptr ? only->ring : nullptr;
-  for (;;) {
-    if (!can_hold_more()) [[unlikely]] return TakeOutcome::HeldFull;
-    // A subscription of the inbox leaves the rings of others alone: what they hold is their policy's.
-    TakeOutcome outcome = ring != nullptr ? take_from(*ring, delivered) : take_lanes(delivered);
-    if (outcome == TakeOutcome::Empty && only == nullptr) outcome = take_rings(delivered);
-    if (outcome != TakeOutcome::Ok) return outcome;
-    const layout::ChunkHeader& header = header_of(delivered.data);
-    SubscriberCore* subscriber = subscriber_of(header.topic_id, delivered.in_hand->source);
-    if (subscriber == nullptr) {
-      count_up(block_.counters.orphan_count, 1);
-      (void)release(*delivered.in_hand);
-      continue;  // Its subscription has ended.
-    }
-    count_take(*subscriber, header);
-    if (only == nullptr || subscriber == only) return TakeOutcome::Ok;
-    if (!file(*subscriber, delivered)) return TakeOutcome::HeldFull;
-  }
-}
-
-Message<Bytes> Inbox::message_of(Inbox& inbox, const Delivered& delivered) noexcept {
-  Message<Bytes> message;
-  message.inbox_ = &inbox;
-  message.in_hand_ = delivered.in_hand;
-  message.data_ = delivered.data;
-  message.payload_bytes_ = delivered.payload_bytes;
-  return message;
-}
-
-Take<Message<Bytes>> Inbox::take(SubscriberCore* only) {
-  Delivered delivered;
-  const TakeOutcome outcome = take(only, delivered);
-  if (outcome != TakeOutcome::Ok) return outcome;
-  return message_of(*this, delivered);
 }
 
 uint64_t Inbox::fence_for_sleep() const noexcept {
@@ -230,17 +120,6 @@ TakeOutcome Inbox::sleep(SubscriberCore* only, uint64_t timeout_ns, Delivered& d
   return outcome != TakeOutcome::Empty ? outcome : take(only, delivered);
 }
 
-Take<Message<Bytes>> Inbox::take(SubscriberCore* only, uint64_t timeout_ns) {
-  Delivered delivered;
-  TakeOutcome outcome = TakeOutcome::Empty;
-  waiting_.wait(
-      timeout_ns, [&] { return (outcome = take(only, delivered)) != TakeOutcome::Empty; },
-      [&] { return base::scaled_now_ns(clock_); },
-      [&](uint64_t sleep_ns) { return (outcome = sleep(only, sleep_ns, delivered)) != TakeOutcome::Empty; });
-  if (outcome != TakeOutcome::Ok) return outcome;
-  return message_of(*this, delivered);
-}
-
 // The slot or the entry that a message was in, after its bit is gone.
 void Inbox::leave_place(InHand& in_hand) noexcept {
   const bool in_slot = !in_hand.held && in_hand.source != nullptr;
@@ -252,12 +131,13 @@ void Inbox::leave_place(InHand& in_hand) noexcept {
 ReleaseOutcome Inbox::release(InHand& in_hand) noexcept {
   ReleaseOutcome outcome = ReleaseOutcome::Gone;
   if (agent_.usable()) [[likely]] {
-    const memory::Release released = memory::release_seen(map_.chunks(), in_hand.reference, in_hand.generation, in_hand.bit);
+    const memory::Release released =
+        memory::release_seen(map_.chunks(), *in_hand.header, in_hand.reference, in_hand.generation, in_hand.bit);
     if (released != memory::Release::Gone) [[likely]] outcome = ReleaseOutcome::Ok;
     else if (memory::give_late_back(map_.chunks(), block_, in_hand.reference, in_hand.bit)) outcome = ReleaseOutcome::Revoked;
-    if (in_hand.direct != 0) {
-      direct_.released(in_hand.direct - 1u, layout::chunk_index(layout::reference_chunk(in_hand.reference)));
-      if (direct_.has_ended(in_hand.direct - 1u)) [[unlikely]] refresh_direct();
+    if (DirectSource* const direct = in_hand.direct; direct != nullptr) {
+      direct->released(layout::chunk_index(layout::reference_chunk(in_hand.reference)));
+      if (direct->has_ended()) [[unlikely]] refresh_direct();  // Its last one may drop it.
     } else {
       leave_place(in_hand);
       agent_.senders().warm().note(map_.chunks(), layout::reference_chunk(in_hand.reference));

@@ -28,7 +28,8 @@ class SubscriberCore;
 
 // A delivery that was taken and not released.
 struct InHand {
-  uint64_t reference = 0;    // The chunk the slot names: the root, or a branch of it.
+  layout::ChunkHeader* header = nullptr;  // Of the chunk that the slot names: the root, or a branch of it.
+  uint64_t reference = 0;    // Its name.
   uint64_t generation = 0;   // That chunk's, all bits of it.
   uint32_t bit = 0;
   uint32_t attempt = 0;
@@ -36,7 +37,7 @@ struct InHand {
   uint64_t position = 0;
   ring::SlotView slot{0, 0};
   bool held = false;  // In the held table, not in its slot.
-  uint8_t direct = 0;  // It came through the direct lane of this number, from 1; then `source` is null.
+  DirectSource* direct = nullptr;  // It came through this direct lane; then `source` is null.
 };
 
 // What a message is made of.
@@ -90,6 +91,10 @@ class Inbox {
   // Keeps it for its subscription. False: there is no memory for that, and it is the unfiled one.
   bool file(SubscriberCore& subscriber, const Delivered& delivered) noexcept;
   TakeOutcome take_lanes(Delivered& delivered);
+  bool rings_are_empty() const noexcept;
+  TakeOutcome take_quickly(SubscriberCore* only, Delivered& delivered, bool& sure);
+  void found_one() noexcept;
+  void found_nothing() noexcept;
   // A lane and the direct lanes of its priority.
   TakeOutcome take_lane(std::size_t lane, Delivered& delivered);
   DirectSource* find_earlier(std::size_t lane, layout::Reference first, DirectSource::Found& found) noexcept;
@@ -112,8 +117,13 @@ class Inbox {
   void remove_ring(Source& source);
   SubscriberCore* subscriber_of(uint32_t topic_id, const Source* source) noexcept;
   // Makes sure, before anything is taken, that there is a place for it.
-  bool can_hold_more() noexcept;
-  InHand& new_in_hand() noexcept;
+  bool can_hold_more() noexcept { return !in_hand_free_.empty() || grow_in_hand(); }
+  bool grow_in_hand() noexcept;
+  InHand& new_in_hand() noexcept {
+    InHand& in_hand = *in_hand_free_.back();
+    in_hand_free_.pop_back();
+    return in_hand;
+  }
   TakeOutcome sleep(SubscriberCore* only, uint64_t timeout_ns, Delivered& delivered);
   void count_take(SubscriberCore& subscriber, const layout::ChunkHeader& header) noexcept;
   bool reads_clock(uint64_t sent_ns) noexcept;
@@ -121,8 +131,6 @@ class Inbox {
   static constexpr uint32_t kBusyRun = 3;
   static constexpr uint64_t kSameMomentNs = 2000;
   static constexpr uint32_t kUnsampledMax = 16;
-
-  static Message<Bytes> message_of(Inbox& inbox, const Delivered& delivered) noexcept;
 
   AgentCore& agent_;
   const control::FabricMap& map_;

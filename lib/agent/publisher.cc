@@ -55,7 +55,11 @@ Result<std::vector<Loan<Bytes>>> Publisher<Bytes>::loan_batch(std::size_t count,
 std::vector<Sent> Publisher<Bytes>::send_batch(std::span<Loan<Bytes>> loans, const SendOptions& options) {
   std::vector<Sent> sent;
   sent.reserve(loans.size());
-  for (Loan<Bytes>& loan : loans) sent.push_back(core_->send_bytes(loan, options, false));
+  for (Loan<Bytes>& loan : loans) {
+    // Sent or dropped before.
+    if (loan.publisher_ == nullptr) sent.push_back({SendOutcome::Detached, 0, 0, 0, 0});
+    else sent.push_back(core_->send_bytes(loan, options, false));
+  }
   if (core_->agent().usable()) core_->ring_all();
   return sent;
 }

@@ -2,7 +2,7 @@
 //   1. room is looked for; 2. the header and the receivers' names are written; 3. the intent names the
 //   root in the agent's block; 4. one store gives the root its delivery bits: the commit; 5. the pushes;
 //   6. the doorbells; 7. the row's sequence; 8. the intent is cleared.
-// Through a direct lane (direct_send.cc) the commit is the push, and 1, 2's names and 5 are not there.
+// Through a direct lane (direct_lane.h) the commit is the push, and 1, 2's names and 5 are not there.
 // The design has the publisher keep its own bit over the pushes. Here the intent does that work: it
 // lies in a line that only the publisher writes, where the bit would pull the holders' line back from
 // the receiver that is about to release it (three transfers of a line for each message). After a kill
@@ -14,9 +14,7 @@
 #include <cstring>
 
 #include "agent/agent_core.h"
-#include "base/counter.h"
 #include "control/pattern_view.h"
-#include "ring/doorbell.h"
 
 namespace ripstop::detail {
 
@@ -38,8 +36,8 @@ PublisherCore::~PublisherCore() {
   agent_->close_row(row_index_);
 }
 
-bool PublisherCore::has_sender() {
-  if (sender_ == nullptr || sender_->thread != this_thread_mark()) sender_ = agent_->senders().mine();
+bool PublisherCore::take_sender() {
+  sender_ = agent_->senders().mine();
   return sender_ != nullptr;
 }
 
@@ -100,26 +98,6 @@ uint64_t PublisherCore::sequence() const noexcept {
   return agent_->usable() ? row_->sequence.load(std::memory_order_relaxed) : 0;
 }
 
-// Where the next push to the receiver belongs. The slot itself is with its receiver, who spins on it,
-// and each look would cost a transfer before the swap's own; so as long as the two hints say that there
-// is room, the slot is taken to be what it must be then, and the swap finds out.
-ring::Tail PublisherCore::look_for_room(Receiver& receiver, std::size_t lane) noexcept {
-  const ring::MpmcRing& ring = receiver.lanes[lane];
-  if (const auto tail = ring.guess_tail(receiver.incarnation, receiver.head_seen[lane])) return *tail;
-  return ring.find_tail(receiver.incarnation);
-}
-
-void PublisherCore::count(const Sent& sent, uint32_t payload_bytes, uint64_t time_ns) noexcept {
-  if (sent.receiver_count > 0) {
-    base::count_up(row_->message_count, 1);
-    base::count_up(row_->byte_count, payload_bytes);
-    base::count_up(row_->delivery_count, sent.receiver_count);
-  }
-  if (sent.full_count > 0) base::count_up(row_->full_count, sent.full_count);
-  if (sent.outcome == SendOutcome::NoReceiver) base::count_up(row_->none_count, 1);
-  row_->last_time_ns.store(time_ns, std::memory_order_relaxed);  // Relaxed: for whoever looks.
-}
-
 Sent PublisherCore::give_up(const memory::Loaned& root, Links& links, Sent sent, SendOutcome outcome,
                             uint64_t time_ns) noexcept {
   abort(root, links);
@@ -129,173 +107,76 @@ Sent PublisherCore::give_up(const memory::Loaned& root, Links& links, Sent sent,
   return sent;
 }
 
-void PublisherCore::write_header(layout::ChunkHeader& header, uint32_t payload_bytes, std::size_t lane, uint64_t time_ns,
-                                 uint64_t sequence, const SendOptions& options) noexcept {
-  header.sequence = sequence;
-  header.publish_time_ns = time_ns;
-  header.deadline_ns = options.deadline_ns;
-  header.payload_bytes = payload_bytes;
-  header.topic_id = topic_id_;
-  header.source = source_;
-  header.schema_id = options.schema_id;
-  header.checksum = 0;
-  header.role = layout::ChunkRole::Root;
-  header.priority = static_cast<uint8_t>(lane) & 15;
-  header.content_type = static_cast<uint8_t>(options.content_type);
-  header.flags = options.trace.sampled ? layout::kFlagTraceSampled : uint8_t{0};
-  header.publisher_row = static_cast<uint8_t>(row_index_);
-  header.link = 0;
-  header.root = 0;
-  header.correlation = options.correlation;
-  std::memcpy(header.trace_id, options.trace.trace_id.data(), sizeof header.trace_id);
-  std::memcpy(header.span_id, options.trace.span_id.data(), sizeof header.span_id);
-}
-
-void PublisherCore::commit(const memory::Loaned& root, uint64_t sequence, uint64_t bits) noexcept {
+// The order, which recovery relies on: the header; the intent's `direct_*` words; one store that gives the
+// chunk its members' bits: the commit; a look at the route's epoch; the doorbells; the row's sequence; the
+// intent's end.
+inline Sent PublisherCore::send_direct(const memory::Loaned& root, const Outgoing& message) noexcept {
+  const uint64_t sequence = row_->sequence.load(std::memory_order_relaxed) + 1;  // Relaxed: our own word.
+  write_header(*root.header, message, sequence, layout::kFlagDirect);
+  // For recovery, which must know the last sequence, and odd until the bells were looked at: the tick looks
+  // after receivers whose publisher stops in between. Relaxed: the store of the count publishes them.
   layout::SenderIntent& intent = *sender_->intent;
-  // Relaxed: the last store of the intent publishes them.
-  intent.generation.store(root.generation, std::memory_order_relaxed);
+  intent.direct_root.store(root.reference(), std::memory_order_relaxed);
   intent.sequence.store(sequence, std::memory_order_relaxed);
   intent.row.store(row_index_, std::memory_order_relaxed);
-  intent.root.store(root.reference(), std::memory_order_release);  // R(intent)
+  std::atomic<uint64_t>& under_way = intent.direct_count;
+  const uint64_t direct_count = under_way.load(std::memory_order_relaxed);  // Relaxed: our own word.
+  under_way.store(direct_count + 1, std::memory_order_release);             // R(intent)
   agent_->start_watch();
-  memory::commit(*root.header, bits);
-}
-
-void PublisherCore::went_out(const memory::Loaned& loaned) noexcept {
-  if (direct_.has(loaned.chunk)) return direct_.loan_ended();
-  sender_->heap.sent(loaned);
-}
-
-void PublisherCore::settle(const memory::Loaned& root, uint64_t sequence) noexcept {
+  memory::commit(*root.header, direct_.bits());
+  // The looks at the epoch and at the bells come after the commit: for the compiler by this, for the
+  // processor by the fence of whoever relies on it (recovery, a sleeper).
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  direct_.sent();
+  Sent sent{SendOutcome::Delivered, static_cast<uint32_t>(receivers_.size()), 0, 0, sequence};
+  if (agent_->view().route_epoch(shard_) != route_epoch_) [[unlikely]] take_back(root.reference(), sent);
+  if (message.ring) ring_all();
   row_->sequence.store(sequence, std::memory_order_release);  // R(sequence)
-  sender_->intent->root.store(0, std::memory_order_release);  // R(intent)
-  went_out(root);
+  under_way.store(direct_count + 2, std::memory_order_release);  // R(intent)
+  count(sent, message.payload_bytes, message.time_ns);
+  return sent;
 }
 
 Sent PublisherCore::send(const memory::Loaned& root, uint32_t payload_bytes, Links& links, const SendOptions& options,
-                         bool ring) noexcept {
+                         ContentType content_type, bool ring) noexcept {
   if (!agent_->usable()) [[unlikely]] {
     links.clear();
     return Sent{agent_->forked() ? SendOutcome::Forked : SendOutcome::Detached, 0, 0, 0, 0};
   }
   // The publisher may have come to another thread with its loan, and that one may be refused a sender.
-  if (!finds_sender()) [[unlikely]] return give_up(root, links, {}, SendOutcome::PoolEmpty, agent_->now_ns());
-  const auto lane = std::min<std::size_t>(static_cast<std::size_t>(options.priority), layout::kLaneCount - 1);
-  const uint64_t now = agent_->now_ns();
+  if (!is_my_sender() && !finds_sender()) [[unlikely]] {
+    return give_up(root, links, {}, SendOutcome::PoolEmpty, agent_->now_ns());
+  }
+  const Outgoing message{options, agent_->now_ns(), payload_bytes,
+                         std::min<uint32_t>(static_cast<uint32_t>(options.priority), layout::kLaneCount - 1),
+                         content_type, ring};
+  const uint64_t now = message.time_ns;
   if (options.deadline_ns != 0 && options.deadline_ns <= now) return give_up(root, links, {}, SendOutcome::Expired, now);
-  if (const SendOutcome route = refresh_route(); route != SendOutcome::Delivered) [[unlikely]] return give_up(root, links, {}, route, now);
+  if (agent_->view().route_epoch(shard_) != route_epoch_) [[unlikely]] {
+    if (const SendOutcome route = refresh_route(); route != SendOutcome::Delivered) return give_up(root, links, {}, route, now);
+  }
   if (receivers_.empty()) return give_up(root, links, {}, SendOutcome::NoReceiver, now);
   if (direct_.has(root.chunk)) {
-    if (direct_.is_open() && lane == direct_.priority() && links.empty()) {
-      return send_direct(root, payload_bytes, lane, options, now, ring);
-    }
+    if (direct_.is_open() && message.lane == direct_.priority() && links.empty()) [[likely]] return send_direct(root, message);
     (void)memory::mark_loaned(*root.header);  // Through the rings it goes as every other chunk.
     prepare_root(*root.header);
-  } else if (direct_.fits(payload_bytes) && lane == direct_.priority() && links.empty() &&
+  } else if (direct_.fits(payload_bytes) && message.lane == direct_.priority() && links.empty() &&
              wait_for_direct(wait_until(options, now))) {
     // Built elsewhere, because the lane was full or its chunk was out. A copy of so little costs less
     // than the way through the rings, and the order needs no merging. Only damage takes the room back.
-    if (const auto mine = direct_.loan(0)) {
+    if (const auto mine = direct_.loan(payload_bytes)) {
       std::memcpy(memory::payload(*mine->header), memory::payload(*root.header), payload_bytes);
       abort(root, {});
-      return send_direct(*mine, payload_bytes, lane, options, now, ring);
+      return send_direct(*mine, message);
     }
   }
   if (receivers_.size() == 1 && links.empty()) [[likely]] {
     // The usual case, without the lists: one receiver with room.
     Receiver& receiver = receivers_.front();
-    const ring::Tail tail = look_for_room(receiver, lane);
-    if (tail.outcome == ring::Push::Ok) [[likely]] {
-      return send_to_one(receiver, tail, root, payload_bytes, lane, options, now, ring);
-    }
+    const ring::Tail tail = look_for_room(receiver, message.lane);
+    if (tail.outcome == ring::Push::Ok) [[likely]] return send_to_one(receiver, tail, root, message);
   }
-  return send_to_all(root, payload_bytes, links, lane, options, now, ring);
-}
-
-Sent PublisherCore::send_to_one(Receiver& receiver, const ring::Tail& tail, const memory::Loaned& root,
-                                uint32_t payload_bytes, std::size_t lane, const SendOptions& options, uint64_t now,
-                                bool ring) noexcept {
-  layout::ChunkHeader& header = *root.header;
-  const uint64_t sequence = row_->sequence.load(std::memory_order_relaxed) + 1;  // Relaxed: our own word.
-  write_header(header, payload_bytes, lane, now, sequence, options);
-  header.receivers[0] = receiver.name;
-  header.receivers[1] = header.receivers[2] = header.receivers[3] = 0;
-  commit(root, sequence, 1);
-
-  Sent sent{SendOutcome::Delivered, 1, 0, 0, sequence};
-  const ring::Push pushed = receiver.lanes[lane].push(tail, receiver.incarnation, root.reference(), 0, 0);
-  if (pushed != ring::Push::Ok) [[unlikely]] {
-    sent = Sent{SendOutcome::Delivered, 0, 0, 0, sequence};
-    push({0, {pushed, tail.position, tail.slot}}, {0, root.reference(), 0}, lane, wait_until(options, now), sent);
-    conclude(sent, 1);
-  }
-  // Relaxed: the push was a swap, a full fence.
-  if (ring && ring::needs_ring(receiver.doorbell->load(std::memory_order_relaxed), receiver.last_rung)) {
-    ring::ring_doorbell(*receiver.doorbell, receiver.last_rung);
-    hot_count_ = std::min(hot_count_, 0);
-  }
-  settle(root, sequence);
-  count(sent, payload_bytes, now);
-  sender_->heap.prefetch(root.class_index);
-  if (++hot_count_ == kHotSends) consider_direct(root.class_index, lane);
-  return sent;
-}
-
-Sent PublisherCore::send_to_all(const memory::Loaned& root, uint32_t payload_bytes, Links& links, std::size_t lane,
-                                const SendOptions& options, uint64_t now, bool ring) noexcept {
-  Sent sent;
-  const uint64_t wait_until_ns = wait_until(options, now);
-  const bool one_segment = links.empty();
-  find_room(lane, wait_until_ns, sent);
-  if (targets_.empty()) {
-    const SendOutcome outcome = sent.outcome == SendOutcome::Corrupt ? SendOutcome::Corrupt
-                                : sent.full_count > 0                ? SendOutcome::Full
-                                                                     : SendOutcome::Gone;
-    return give_up(root, links, sent, outcome, now);
-  }
-  const uint64_t sequence = row_->sequence.load(std::memory_order_relaxed) + 1;  // Relaxed: our own word.
-  write_header(*root.header, payload_bytes, lane, now, sequence, options);
-  names_.clear();
-  deliveries_.clear();
-  for (const Target& target : targets_) {
-    names_.push_back(receivers_[target.receiver].name);
-    deliveries_.push_back({target.receiver, 0, 0});
-  }
-  const auto bits = name_receivers(sender_->heap, root, names_, deliveries_, links);
-  if (!bits) return give_up(root, links, sent, SendOutcome::PoolEmpty, now);
-  if (!links.empty()) chain_links(root, links);
-  commit(root, sequence, *bits);
-
-  for (std::size_t i = 0; i < targets_.size(); ++i) push(targets_[i], deliveries_[i], lane, wait_until_ns, sent);
-  if (ring) ring_all();
-  settle(root, sequence);
-  for (const memory::Loaned& link : links) went_out(link);
-  links.clear();
-  sender_->heap.prefetch(root.class_index);
-
-  sent.sequence = sequence;
-  conclude(sent, receivers_.size());
-  count(sent, payload_bytes, now);
-  if (one_segment && sent.receiver_count == receivers_.size() && ++hot_count_ == kHotSends) {
-    consider_direct(root.class_index, lane);
-  }
-  return sent;
-}
-
-uint64_t PublisherCore::wait_until(const SendOptions& options, uint64_t now) noexcept {
-  return options.timeout.count() <= 0 ? 0 : now + static_cast<uint64_t>(options.timeout.count());
-}
-
-void PublisherCore::conclude(Sent& sent, std::size_t receiver_count) noexcept {
-  if (sent.outcome == SendOutcome::Corrupt && sent.receiver_count == 0) return;
-  if (sent.receiver_count == receiver_count && sent.gone_count == 0) {
-    sent.outcome = SendOutcome::Delivered;
-  } else if (sent.receiver_count > 0) {
-    sent.outcome = SendOutcome::Partial;
-  } else {
-    sent.outcome = sent.full_count > 0 ? SendOutcome::Full : SendOutcome::Gone;
-  }
+  return send_to_all(root, links, message);
 }
 
 memory::Loaned PublisherCore::chunk_of(const Loan<Bytes>& loan) noexcept {
@@ -303,10 +184,10 @@ memory::Loaned PublisherCore::chunk_of(const Loan<Bytes>& loan) noexcept {
   return {header, loan.chunk_, loan.generation_, loan.class_index_};
 }
 
+// One object from send() to the caller: a copy of it would wait for its own narrow stores.
 Sent PublisherCore::send_bytes(Loan<Bytes>& loan, const SendOptions& options, bool ring) noexcept {
-  if (loan.publisher_ == nullptr) return Sent{SendOutcome::Detached, 0, 0, 0, 0};  // Sent or dropped before.
   Links links;
-  const Sent sent = send(chunk_of(loan), loan.size_, links, options, ring);
+  Sent sent = send(chunk_of(loan), loan.size_, links, options, options.content_type, ring);
   loan.publisher_ = nullptr;
   loan.data_ = nullptr;  // It is the receivers' now.
   loan.size_ = 0;

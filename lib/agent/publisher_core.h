@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <span>
@@ -12,6 +13,8 @@
 #include "agent/fan_out.h"
 #include "agent/receiver.h"
 #include "agent/sender.h"
+#include "base/counter.h"
+#include "ring/doorbell.h"
 #include "ripstop/publisher.h"
 #include "ripstop/result.h"
 #include "ripstop/types.h"
@@ -40,8 +43,13 @@ class PublisherCore {
   // Sends `root` with the further segments `links`. The loan is over whatever the outcome.
   // With `ring` false the doorbells wait for ring_all(). `links` is left empty.
   Sent send(const memory::Loaned& root, uint32_t payload_bytes, Links& links, const SendOptions& options,
-            bool ring = true) noexcept;
-  void ring_all() noexcept;
+            ContentType content_type, bool ring = true) noexcept;
+  void ring_all() noexcept {
+    for (Receiver& receiver : receivers_) {
+      // Relaxed: the push before was a swap, a full fence; a direct lane's sleepers bring it themselves.
+      if (ring::needs_ring(receiver.doorbell->load(std::memory_order_relaxed), receiver.last_rung)) [[unlikely]] wake(receiver);
+    }
+  }
 
   Result<Loan<Bytes>> loan_bytes(std::size_t payload_bytes);
   Sent send_bytes(Loan<Bytes>& loan, const SendOptions& options, bool ring) noexcept;
@@ -59,6 +67,15 @@ class PublisherCore {
     uint32_t receiver;
     ring::Tail tail;
   };
+  // What a send was asked for.
+  struct Outgoing {
+    const SendOptions& options;
+    uint64_t time_ns;
+    uint32_t payload_bytes;
+    uint32_t lane;
+    ContentType content_type;
+    bool ring;
+  };
 
   // A loaned chunk as the first of a message, whatever it was before.
   static void prepare_root(layout::ChunkHeader& header) noexcept;
@@ -71,8 +88,10 @@ class PublisherCore {
   bool look_for_name();
   bool has_nobody() const;
   // Takes the calling thread's sender: its heap and its intent are nobody else's. False: it is refused one.
-  bool has_sender();
-  // The same; false also when there is no memory for one.
+  bool has_sender() { return is_my_sender() || take_sender(); }
+  bool is_my_sender() const noexcept { return sender_ != nullptr && sender_->thread == this_thread_mark(); }
+  bool take_sender();
+  // The same as has_sender(); false also when there is no memory for one.
   bool finds_sender() noexcept;
   ring::Tail look_for_room(Receiver& receiver, std::size_t lane) noexcept;
   // Looks for room at every receiver; fills targets_ and counts the others in `sent`.
@@ -82,11 +101,9 @@ class PublisherCore {
   void push(const Target& target, const Delivery& delivery, std::size_t lane, uint64_t wait_until_ns, Sent& sent) noexcept;
   ring::Push push_until(Receiver& receiver, ring::Tail tail, const Delivery& delivery, std::size_t lane,
                         uint64_t wait_until_ns) noexcept;
-  Sent send_to_one(Receiver& receiver, const ring::Tail& tail, const memory::Loaned& root, uint32_t payload_bytes,
-                   std::size_t lane, const SendOptions& options, uint64_t now, bool ring) noexcept;
+  Sent send_to_one(Receiver& receiver, const ring::Tail& tail, const memory::Loaned& root, const Outgoing& message) noexcept;
   // Through the direct lane.
-  Sent send_direct(const memory::Loaned& root, uint32_t payload_bytes, std::size_t lane, const SendOptions& options,
-                   uint64_t now, bool ring) noexcept;
+  Sent send_direct(const memory::Loaned& root, const Outgoing& message) noexcept;
   // Whether the direct lane has room for a message that was not built in it, now or within the time that
   // waiting for its receivers pays.
   bool wait_for_direct(uint64_t wait_until_ns) noexcept;
@@ -96,12 +113,31 @@ class PublisherCore {
   void give_direct_up() noexcept;
   // A message went out through the rings: opens a direct lane when that will pay.
   void consider_direct(uint32_t class_index, std::size_t lane) noexcept;
-  Sent send_to_all(const memory::Loaned& root, uint32_t payload_bytes, Links& links, std::size_t lane,
-                   const SendOptions& options, uint64_t now, bool ring) noexcept;
+  Sent send_to_all(const memory::Loaned& root, Links& links, const Outgoing& message) noexcept;
+  void wake(Receiver& receiver) noexcept;
   // The loan is over and nobody has it.
   Sent give_up(const memory::Loaned& root, Links& links, Sent sent, SendOutcome outcome, uint64_t time_ns) noexcept;
-  void write_header(layout::ChunkHeader& header, uint32_t payload_bytes, std::size_t lane, uint64_t time_ns,
-                    uint64_t sequence, const SendOptions& options) noexcept;
+  void write_header(layout::ChunkHeader& header, const Outgoing& message, uint64_t sequence, uint8_t flags) noexcept {
+    const SendOptions& options = message.options;
+    header.sequence = sequence;
+    header.publish_time_ns = message.time_ns;
+    header.deadline_ns = options.deadline_ns;
+    header.payload_bytes = message.payload_bytes;
+    header.topic_id = topic_id_;
+    header.source = source_;
+    header.schema_id = options.schema_id;
+    header.checksum = 0;
+    header.role = layout::ChunkRole::Root;
+    header.priority = static_cast<uint8_t>(message.lane) & 15;
+    header.content_type = static_cast<uint8_t>(message.content_type);
+    header.flags = static_cast<uint8_t>(flags | (options.trace.sampled ? layout::kFlagTraceSampled : 0));
+    header.publisher_row = static_cast<uint8_t>(row_index_);
+    header.link = 0;
+    header.root = 0;
+    header.correlation = options.correlation;
+    std::memcpy(header.trace_id, options.trace.trace_id.data(), sizeof header.trace_id);
+    std::memcpy(header.span_id, options.trace.span_id.data(), sizeof header.span_id);
+  }
   // The intent, then the one store that commits.
   void commit(const memory::Loaned& root, uint64_t sequence, uint64_t bits) noexcept;
   // The loan of a committed chunk is over.
@@ -110,8 +146,19 @@ class PublisherCore {
   void settle(const memory::Loaned& root, uint64_t sequence) noexcept;
   // The outcome that the counts add up to.
   static void conclude(Sent& sent, std::size_t receiver_count) noexcept;
-  static uint64_t wait_until(const SendOptions& options, uint64_t now) noexcept;
-  void count(const Sent& sent, uint32_t payload_bytes, uint64_t time_ns) noexcept;
+  static uint64_t wait_until(const SendOptions& options, uint64_t now) noexcept {
+    return options.timeout.count() <= 0 ? 0 : now + static_cast<uint64_t>(options.timeout.count());
+  }
+  void count(const Sent& sent, uint32_t payload_bytes, uint64_t time_ns) noexcept {
+    if (sent.receiver_count > 0) {
+      base::count_up(row_->message_count, 1);
+      base::count_up(row_->byte_count, payload_bytes);
+      base::count_up(row_->delivery_count, sent.receiver_count);
+    }
+    if (sent.full_count > 0) base::count_up(row_->full_count, sent.full_count);
+    if (sent.outcome == SendOutcome::NoReceiver) base::count_up(row_->none_count, 1);
+    row_->last_time_ns.store(time_ns, std::memory_order_relaxed);  // Relaxed: for whoever looks.
+  }
 
   // A direct lane is considered after so many messages that could have gone through one.
   static constexpr int32_t kHotSends = 64;

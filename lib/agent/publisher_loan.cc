@@ -63,7 +63,7 @@ Result<memory::Loaned> PublisherCore::loan(std::size_t payload_bytes, bool root)
                  "attach another agent for the further threads"};
   }
   if (root) {
-    if (const auto loaned = direct_.loan(class_first)) return *loaned;
+    if (const auto loaned = direct_.loan(payload_bytes)) return *loaned;
   }
   // A full class borrows from the next larger one before it fails.
   for (uint32_t class_index = class_first; class_index < chunks.classes().size(); ++class_index) {
@@ -93,16 +93,25 @@ void PublisherCore::abort(const memory::Loaned& root, const Links& links) noexce
 }
 
 Result<Loan<Bytes>> PublisherCore::loan_bytes(std::size_t payload_bytes) {
-  auto loaned = loan(payload_bytes);
-  if (!loaned) return loaned.error();
   Loan<Bytes> loan;
-  loan.publisher_ = this;
-  loan.data_ = memory::payload(*loaned->header);
-  loan.generation_ = loaned->generation;
-  loan.size_ = static_cast<uint32_t>(payload_bytes);
-  loan.capacity_ = agent_->map().chunks().payload_bytes(loaned->class_index);
-  loan.chunk_ = loaned->chunk;
-  loan.class_index_ = loaned->class_index;
+  const auto fill = [&](const memory::Loaned& loaned, uint32_t capacity_bytes) {
+    loan.publisher_ = this;
+    loan.data_ = memory::payload(*loaned.header);
+    loan.generation_ = loaned.generation;
+    loan.size_ = static_cast<uint32_t>(payload_bytes);
+    loan.capacity_ = capacity_bytes;
+    loan.chunk_ = loaned.chunk;
+    loan.class_index_ = loaned.class_index;
+  };
+  if (agent_->usable() && is_my_sender()) [[likely]] {
+    if (const auto loaned = direct_.loan(payload_bytes)) {  // The usual case of a hot topic, made short.
+      fill(*loaned, direct_.capacity_bytes());
+      return loan;
+    }
+  }
+  const auto loaned = this->loan(payload_bytes);
+  if (!loaned) return loaned.error();
+  fill(*loaned, agent_->map().chunks().payload_bytes(loaned->class_index));
   return loan;
 }
 

@@ -19,6 +19,15 @@ class SequenceWindow {
     bool duplicate;       // Seen before.
   };
 
+  // The usual case, made short: the next one of the publisher that was seen last. False: ask see().
+  bool is_next(uint64_t publisher, uint64_t sequence) noexcept {
+    Entry& last = entries_[last_];
+    if (last.publisher != publisher || sequence != last.highest + 1) return false;
+    last.highest = sequence;
+    last.seen = (last.seen << 1) | 1;
+    return true;
+  }
+
   // `publisher` names one publisher for its life; 0 is nobody. What it sent before its first message
   // here was never ours. A repetition more than 64 messages late counts as late, not as duplicate.
   Verdict see(uint64_t publisher, uint64_t sequence) {
@@ -36,6 +45,7 @@ class SequenceWindow {
       }
       entry = entry == &entries_.back() ? entries_.data() : entry + 1;
     }
+    last_ = static_cast<std::size_t>(entry - entries_.data());
     if (sequence > entry->highest) {
       const uint64_t step = sequence - entry->highest;
       entry->highest = sequence;
@@ -83,6 +93,7 @@ class SequenceWindow {
 
   std::vector<Entry> entries_ = std::vector<Entry>(16);
   std::size_t count_ = 0;
+  std::size_t last_ = 0;  // The place of whom see() found last.
 };
 
 }  // namespace ripstop::detail

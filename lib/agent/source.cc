@@ -24,7 +24,7 @@ Source::Look Source::next_shared(uint64_t& position, ring::SlotView& slot, uint3
       // A turn that lies beyond the tail was scribbled on. Relaxed: a hint, a lap's slack for its lag.
       const uint64_t tail = ring_.tail_hint().load(std::memory_order_relaxed);
       if (static_cast<int64_t>(next - tail) > static_cast<int64_t>(lap)) next = head + 1;
-      head_.store(next, std::memory_order_relaxed);  // Relaxed: ours.
+      move_head(next);
       if (oldest_ + lap < next) oldest_ = next - lap;
       advance();
       continue;
@@ -32,7 +32,7 @@ Source::Look Source::next_shared(uint64_t& position, ring::SlotView& slot, uint3
     if (head - oldest_ >= way_) return Look::InTheWay;
     if (!ring_.take(head, slot, agent_id)) continue;
     position = head;
-    head_.store(head + 1, std::memory_order_relaxed);  // Relaxed: ours.
+    move_head(head + 1);
     return Look::Found;
   }
   return Look::Nothing;

@@ -29,7 +29,9 @@ class Source {
         own_(own),
         way_(ring.slot_count() < 4 ? 1 : ring.slot_count() / 2),
         oldest_(hint_->load(std::memory_order_relaxed)),  // Relaxed: set before we attached.
-        head_(oldest_) {}
+        head_(oldest_) {
+    look_at(oldest_);
+  }
   Source(Source&& other) noexcept
       : ring_(other.ring_),
         incarnation_(other.incarnation_),
@@ -40,7 +42,9 @@ class Source {
         own_(other.own_),
         way_(other.way_),
         oldest_(other.oldest_),
-        head_(other.head_.load(std::memory_order_relaxed)) {}  // Relaxed: before any other thread has it.
+        head_(other.head_.load(std::memory_order_relaxed)) {  // Relaxed: before any other thread has it.
+    look_at(head());
+  }
 
   enum class Look : uint8_t { Nothing, Found, InTheWay };
 
@@ -53,10 +57,11 @@ class Source {
     if (head - oldest_ >= way_) [[unlikely]] return Look::InTheWay;
     ring_.prefetch(head);  // It is emptied soon.
     position = head;
-    head_.store(head + 1, std::memory_order_relaxed);  // Relaxed: ours.
-    mark_->store(static_cast<uint16_t>(head + 1), std::memory_order_relaxed);  // Relaxed: for the supervisor, who only looks.
+    move_head(head + 1);
     return Look::Found;
   }
+  // Whether nothing lies at the head. False may be damage: next() finds out.
+  bool is_empty() const noexcept { return head_word_->load(std::memory_order_acquire) == empty_word_; }  // A(slot)
 
   // Empties the slot of a message whose bit is gone. False when a publisher that needed the slot has
   // moved the message into our held table.
@@ -95,6 +100,16 @@ class Source {
   bool own() const noexcept { return own_; }
 
  private:
+  void look_at(uint64_t head) noexcept {
+    head_word_ = &ring_.slot(head).high;
+    empty_word_ = layout::pack({ring_.turn(head), 0, 0, layout::kOwnerNone, layout::Phase::Empty});
+  }
+  void move_head(uint64_t head) noexcept {
+    head_.store(head, std::memory_order_relaxed);  // Relaxed: ours.
+    // Relaxed: for the supervisor, who only looks; where publishers evict, the slots say it.
+    if (!shared_) mark_->store(static_cast<uint16_t>(head), std::memory_order_relaxed);
+    look_at(head);
+  }
   Look next_shared(uint64_t& position, ring::SlotView& slot, uint32_t agent_id) noexcept;
 
   void emptied(uint64_t position) noexcept {
@@ -112,6 +127,8 @@ class Source {
   void advance() noexcept;
   void wake_publishers(uint64_t position) noexcept;
 
+  const std::atomic<uint64_t>* head_word_;  // The slot at the head,
+  uint64_t empty_word_;                     // and what it says when it is empty.
   ring::MpmcRing ring_;
   uint64_t incarnation_;
   layout::RingBack* back_;

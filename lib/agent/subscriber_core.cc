@@ -1,7 +1,6 @@
 #include "agent/subscriber_core.h"
 
 #include "agent/agent_core.h"
-#include "base/counter.h"
 
 namespace ripstop::detail {
 
@@ -26,15 +25,11 @@ SubscriberCore::~SubscriberCore() {
   agent->inbox().remove(*this);
 }
 
-void SubscriberCore::count(const layout::ChunkHeader& header, uint64_t time_ns) noexcept {
-  using base::count_up;  // All but dropped_count, which is not ours alone.
-  count_up(row->message_count, 1);
-  count_up(row->byte_count, header.payload_bytes);
-  const uint64_t publisher = (uint64_t{header.source} << 8) | header.publisher_row;
-  const SequenceWindow::Verdict verdict = sequences.see(publisher + 1, header.sequence);
-  if (verdict.lost_change != 0) count_up(row->lost_count, static_cast<uint64_t>(verdict.lost_change));
-  if (verdict.duplicate) count_up(row->duplicate_count, 1);
-  row->last_time_ns.store(time_ns, std::memory_order_relaxed);  // Relaxed: for whoever looks.
+// Not the next of the last one: what is missing, or came late, or came again.
+void SubscriberCore::count_gap(uint64_t publisher, uint64_t sequence) noexcept {
+  const SequenceWindow::Verdict verdict = sequences.see(publisher, sequence);
+  if (verdict.lost_change != 0) base::count_up(row->lost_count, static_cast<uint64_t>(verdict.lost_change));
+  if (verdict.duplicate) base::count_up(row->duplicate_count, 1);
 }
 
 }  // namespace ripstop::detail

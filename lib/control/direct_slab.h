@@ -10,24 +10,31 @@
 
 namespace ripstop::control {
 
-// A chunk's header as it is at one moment, as far as a lane needs it. Its writer may be alive: what is
-// copied counts only for a swap that finds the holders of the copy, or as a hint.
-struct DirectCopy {
-  memory::Holders holders;
+// What tells a lane's message from others. Its writer may be alive: what is copied counts only if the
+// holders are of the same life before and after, or as a hint.
+struct DirectMarks {
   uint64_t sequence;
   uint32_t source;
   uint8_t row;
   bool direct;
 };
 
-__attribute__((no_sanitize("thread"))) inline DirectCopy copy_direct(const layout::ChunkHeader& header) noexcept {
-  DirectCopy copy{memory::read_holders(header), 0, 0, 0, false};
-  copy.sequence = header.sequence;
-  copy.source = header.source;
-  copy.row = header.publisher_row;
-  copy.direct = (header.flags & layout::kFlagDirect) != 0;
+__attribute__((no_sanitize("thread"))) inline DirectMarks copy_marks(const layout::ChunkHeader& header) noexcept {
+  const DirectMarks marks{header.sequence, header.source, header.publisher_row,
+                          (header.flags & layout::kFlagDirect) != 0};
   std::atomic_thread_fence(std::memory_order_acquire);  // A(*): copied before whatever validates it.
-  return copy;
+  return marks;
+}
+
+// A chunk's header as it is at one moment, as far as a lane needs it: for a swap that finds these holders,
+// or as a hint.
+struct DirectCopy : DirectMarks {
+  memory::Holders holders;
+};
+
+inline DirectCopy copy_direct(const layout::ChunkHeader& header) noexcept {
+  const memory::Holders holders = memory::read_holders(header);
+  return {copy_marks(header), holders};
 }
 
 // A direct entry of an agent's block.

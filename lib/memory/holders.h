@@ -72,22 +72,27 @@ enum class [[nodiscard]] Release : uint8_t {
 // hold on the message when it was the last. Bounded; never waits.
 Release release(const ChunkMap& map, layout::Reference reference, uint32_t bit) noexcept;
 
-// The same for a holder that has seen all of the generation: the usual release is one swap, be it the
-// last one or one of many.
-inline Release release_seen(const ChunkMap& map, layout::Reference reference, uint64_t generation, uint32_t bit) noexcept {
-  layout::ChunkHeader* header = map.find(layout::reference_chunk(reference));
-  if (header != nullptr && header->role != layout::ChunkRole::Branch && (header->flags & layout::kFlagLinked) == 0) {
+// The same for a holder that has seen all of the generation and knows where the chunk is: the usual
+// release is one swap, be it the last one or one of many.
+inline Release release_seen(const ChunkMap& map, layout::ChunkHeader& header, layout::Reference reference,
+                            uint64_t generation, uint32_t bit) noexcept {
+  if (header.role != layout::ChunkRole::Branch && (header.flags & layout::kFlagLinked) == 0) [[likely]] {
     const uint64_t mine = uint64_t{1} << bit;
     // Relaxed: the swap checks both halves.
-    base::Pair expected{generation, header->holders.high.load(std::memory_order_relaxed)};
+    base::Pair expected{generation, header.holders.high.load(std::memory_order_relaxed)};
     const bool last = expected.high == mine;
     const base::Pair desired = last ? base::Pair{generation + 1, 0} : base::Pair{generation, expected.high & ~mine};
     // R(release)
-    if ((expected.high & mine) != 0 && header->holders.compare_exchange(expected, desired)) {
+    if ((expected.high & mine) != 0 && header.holders.compare_exchange(expected, desired)) {
       return last ? Release::Freed : Release::Held;
     }
   }
   return release(map, reference, bit);
+}
+
+inline Release release_seen(const ChunkMap& map, layout::Reference reference, uint64_t generation, uint32_t bit) noexcept {
+  layout::ChunkHeader* header = map.find(layout::reference_chunk(reference));
+  return header == nullptr ? Release::Gone : release_seen(map, *header, reference, generation, bit);
 }
 
 // Finishes a chunk that was left {g, closing} by a dead releaser.

@@ -38,7 +38,7 @@ int stopped_publisher(const Link& link, Leave leave) {
     std::memcpy(memory::payload(*loan.header), &*number, sizeof *number);
     detail::Links links;
     std::this_thread::sleep_for(50ms);  // Until the receiver sleeps.
-    const Sent sent = publisher->send(loan, sizeof *number, links, {}, false);
+    const Sent sent = publisher->send(loan, sizeof *number, links, {}, ContentType::Bytes, false);
     std::atomic<uint64_t>& intent = core->block().senders[0].root;
     if (leave == Leave::Intent) intent.store(loan.reference());
     link.tell(sent.receiver_count == 1 ? now_ns() : 0);

@@ -86,7 +86,7 @@ Sent Member::send_loan() {
   if (further.empty()) return last_sent.emplace(loan->send(without_waiting()));
   for (const memory::Loaned& link : further) std::memcpy(memory::payload(*link.header), &payload, sizeof payload);
   return last_sent.emplace(
-      publisher->send(detail::PublisherCore::chunk_of(*loan), sizeof payload, further, without_waiting()));
+      publisher->send(detail::PublisherCore::chunk_of(*loan), sizeof payload, further, without_waiting(), ContentType::Bytes));
 }
 
 Sent Member::send() {

@@ -73,15 +73,18 @@ class DirectStress : public StressFabric {
     struct InHand {
       layout::Reference reference;
       uint32_t bit;
-      std::size_t source;
+      detail::DirectSource* source;
     };
     std::vector<InHand> in_hand;
     const auto release_all = [&] {
+      bool any_ended = false;
       for (const InHand& each : in_hand) {
         EXPECT_NE(memory::release(chunks(), each.reference, each.bit), memory::Release::Gone);
-        inbox.released(each.source, layout::chunk_index(layout::reference_chunk(each.reference)));
+        each.source->released(layout::chunk_index(layout::reference_chunk(each.reference)));
+        any_ended = any_ended || each.source->has_ended();
       }
       in_hand.clear();
+      if (any_ended) (void)inbox.refresh(offender);  // As the inbox does at the last release of a lane that has ended.
     };
     for (uint64_t left = kPublishers * count; left > 0;) {
       if (!patient()) return;
@@ -99,18 +102,13 @@ class DirectStress : public StressFabric {
           return give_up();
         }
         last[publisher] = number;
-        in_hand.push_back({reference, source->bit(), inbox.index_of(*source)});
+        in_hand.push_back({reference, source->bit(), source});
         source->taken(found);
         --left;
       }
       // A few stay in hand, as a reader that looks ahead has them.
       if (in_hand.size() > 5 || (source == nullptr && !in_hand.empty())) {
         release_all();
-        for (std::size_t i = 0; i < layout::kDirectCount; ++i) {
-          if (!inbox.has_ended(i)) continue;
-          (void)inbox.refresh(offender);  // As the inbox does at the last release of a lane that has ended.
-          break;
-        }
       }
       if (source == nullptr) std::this_thread::yield();
     }

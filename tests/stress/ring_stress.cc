@@ -315,7 +315,7 @@ TEST_F(HoldersStress, TheHoldersAloneCarryAMessageAndItsChunkBack) {
       }
       const layout::Reference reference = layout::make_reference(first.chunk, holders.generation);
       EXPECT_EQ(check(fabric_.chunks(), reference), (Said{1, n}));
-      EXPECT_EQ(memory::release_seen(fabric_.chunks(), reference, holders.generation, 0), memory::Release::Freed);
+      EXPECT_EQ(memory::release_seen(fabric_.chunks(), header, reference, holders.generation, 0), memory::Release::Freed);
     }
   });
   for (uint64_t n = 1; n <= rounds.load(std::memory_order_relaxed); ++n) {

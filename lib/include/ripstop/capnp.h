@@ -12,6 +12,7 @@
 // behind its root. Only this header names Cap'n Proto's types; byte users need not include it.
 #pragma once
 
+#include <capnp/any.h>
 #include <capnp/message.h>
 
 #include <chrono>
@@ -50,8 +51,9 @@ class CapnpBuilder final : public ::capnp::MessageBuilder {
   ~CapnpBuilder() noexcept(false) override;
 
   ::kj::ArrayPtr<::capnp::word> allocateSegment(::capnp::uint minimum_words) override;
-  // Sends what was built; PoolEmpty when the pool ran dry while it was built.
-  Sent send(const SendOptions& options) noexcept;
+  // Sends what was built; PoolEmpty when the pool ran dry while it was built. `known_bytes`: the size of a
+  // message that is a struct without pointers; 0: ask the arena.
+  Sent send(const SendOptions& options, uint32_t known_bytes = 0) noexcept;
   // Why a further segment could not be had, if one could not.
   const std::optional<Error>& failure() const noexcept { return failure_; }
 
@@ -95,6 +97,31 @@ inline ::capnp::ReaderOptions reader_options() noexcept {
   ::capnp::ReaderOptions options;
   options.traversalLimitInWords = ~uint64_t{0} >> 8;
   return options;
+}
+
+// The size of a message whose root is a T, if that is the same for all of them; else 0.
+template <class T>
+inline constexpr uint32_t kFixedBytes =
+    T::_capnpPrivate::pointerCount == 0 ? (1 + T::_capnpPrivate::dataWordSize) * uint32_t{sizeof(::capnp::word)} : 0;
+
+// The root of a message that is one struct without pointers. Nothing leads out of it, so that knowing where
+// it lies is enough, and its reader needs no arena. Nothing when the segment is something else: then a
+// CapnpReader says what is wrong with it.
+//
+// How it works: the unchecked reader copies the root pointer's fields as it reads them, and is thrown away
+// when they lead out of the segment, whoever changed them meanwhile. Without pointers it has checked itself.
+template <class T>
+std::optional<typename T::Reader> flat_root(std::span<const std::byte> segment) {
+  if (segment.size() < sizeof(::capnp::word)) return std::nullopt;
+  const auto root = ::capnp::readMessageUnchecked<T>(reinterpret_cast<const ::capnp::word*>(segment.data()));
+  const ::capnp::AnyStruct::Reader any(root);
+  const auto data = any.getDataSection();
+  const auto offset_bytes =
+      reinterpret_cast<std::uintptr_t>(data.begin()) - reinterpret_cast<std::uintptr_t>(segment.data());
+  if (any.getPointerSection().size() != 0 || offset_bytes > segment.size() || data.size() > segment.size() - offset_bytes) {
+    return std::nullopt;
+  }
+  return root;
 }
 
 // Reads the segments of a message in place.
@@ -148,10 +175,7 @@ class Loan {
   // PoolEmpty; failure() says more.
   Sent send(const SendOptions& options) noexcept {
     if (state_ == nullptr) return Sent{SendOutcome::Detached, 0, 0, 0, 0};
-    const Sent sent = slot_->builder->send(options);
-    failure_ = slot_->builder->failure();
-    std::exchange(state_, nullptr)->finish(*slot_);
-    return sent;
+    return send_first(options);
   }
   Sent send() noexcept {
     SendOptions options;
@@ -178,6 +202,13 @@ class Loan {
  private:
   friend class Publisher<T>;
   using State = typename Publisher<T>::State;
+  // One object from the publisher to the caller.
+  Sent send_first(const SendOptions& options) noexcept {
+    Sent sent = slot_->builder->send(options, detail::kFixedBytes<T>);
+    if (slot_->builder->failure()) [[unlikely]] failure_ = slot_->builder->failure();
+    std::exchange(state_, nullptr)->finish(*slot_);
+    return sent;
+  }
   Loan(State& state, detail::CapnpBuilders::Slot& slot, typename T::Builder root) noexcept
       : state_(&state), slot_(&slot), root_(root) {}
 
@@ -252,6 +283,9 @@ class Message {
   // The root; all defaults, and malformed() true, when the bytes are no message of this kind.
   typename T::Reader root() {
     try {
+      if constexpr (detail::kFixedBytes<T> != 0) {
+        if (const auto root = detail::flat_root<T>(bytes_.bytes())) return *root;
+      }
       if (!reader_) reader_.emplace(bytes_);
       return reader_->template getRoot<T>();
     } catch (...) {
@@ -296,7 +330,7 @@ class Subscriber {
  private:
   static Take<Message<T>> typed(Take<Message<Bytes>> taken) {
     if (!taken) return taken.outcome();
-    return Message<T>(std::move(*taken));
+    return Take<Message<T>>(std::in_place, std::move(*taken));
   }
   Subscriber<Bytes> bytes_;
 };

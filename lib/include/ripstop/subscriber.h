@@ -19,6 +19,7 @@ namespace ripstop {
 namespace detail {
 class SubscriberCore;
 struct InHand;
+struct Delivered;
 class Inbox;
 }  // namespace detail
 
@@ -41,6 +42,10 @@ class [[nodiscard]] Take {
  public:
   Take(TakeOutcome outcome) noexcept : outcome_(outcome) {}  // NOLINT: implicit by design.
   Take(M message) noexcept : outcome_(TakeOutcome::Ok), message_(std::move(message)) {}  // NOLINT
+  // Made where it will lie: a message that is moved at once waits for its own fields to be written.
+  template <class... Parts>
+  explicit Take(std::in_place_t, Parts&&... parts) noexcept
+      : outcome_(TakeOutcome::Ok), message_(std::in_place, std::forward<Parts>(parts)...) {}
 
   TakeOutcome outcome() const noexcept { return outcome_; }
   explicit operator bool() const noexcept { return message_.has_value(); }
@@ -93,15 +98,16 @@ class Message<Bytes> {
   }
   ~Message() { release(); }
 
+  // For the inbox.
+  Message(detail::Inbox& inbox, const detail::Delivered& delivered) noexcept;
+
  private:
-  friend class detail::Inbox;
-  Message() = default;
   ReleaseOutcome give_back() noexcept;
 
-  detail::Inbox* inbox_ = nullptr;     // Null: released.
-  detail::InHand* in_hand_ = nullptr;  // Where the delivery lies.
-  const std::byte* data_ = nullptr;
-  uint32_t payload_bytes_ = 0;
+  detail::Inbox* inbox_;     // Null: released.
+  detail::InHand* in_hand_;  // Where the delivery lies.
+  const std::byte* data_;
+  uint32_t payload_bytes_;
   mutable bool corrupt_ = false;
   mutable std::unique_ptr<std::vector<std::span<const std::byte>>> segments_;
 };

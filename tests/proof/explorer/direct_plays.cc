@@ -142,14 +142,13 @@ class DirectStage : public Stage {
     const layout::Reference reference = layout::make_reference(source->chunk_number(), found.generation);
     const uint32_t id = read_payload(*found.header);
     const uint32_t bit = source->bit();
-    const std::size_t index = inbox.index_of(*source);
     source->taken(found);
     took(agent, id);
     if (read_payload(*found.header) != id) took(agent, 0);
     if (memory::release_seen(chunks(), reference, found.generation, bit) == memory::Release::Gone) took(agent, 0);
     released(agent, id);
-    inbox.released(index, layout::chunk_index(layout::reference_chunk(reference)));
-    if (inbox.has_ended(index)) (void)inbox.refresh(offender);
+    source->released(layout::chunk_index(layout::reference_chunk(reference)));
+    if (source->has_ended()) (void)inbox.refresh(offender);
     return true;
   }
   bool may_sleep(uint32_t agent) override { return !has_mail(agent); }

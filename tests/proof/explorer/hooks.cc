@@ -166,10 +166,14 @@ long syscall(long number, ...) noexcept {
     const int operation = va_arg(list, int) & FUTEX_CMD_MASK;
     const auto value = va_arg(list, uint32_t);
     va_end(list);
+    if (operation == FUTEX_WAKE) {
+      machine.drain_own();
+      return machine.wake(word, value);
+    }
+    (void)load<uint32_t>(word);  // What lingers may do so until the kernel looks, so the others may come before that.
     machine.drain_own();
-    if (operation == FUTEX_WAKE) return machine.wake(word, value);
     // Its time is never over: who is not woken sleeps for ever, and is found asleep.
-    if (load<uint32_t>(word) == value) {
+    if (__atomic_load_n(word, __ATOMIC_SEQ_CST) == value) {
       machine.fall_asleep(word);
       return 0;
     }
@@ -178,7 +182,7 @@ long syscall(long number, ...) noexcept {
   }
   if (number == SYS_membarrier) {
     va_end(list);
-    machine.drain_all();
+    machine.fence_all();
     return 0;
   }
   va_end(list);

@@ -159,6 +159,23 @@ class InHandStage : public LaneStage {
   }
 };
 
+// A taker that looks for more while it has one in its hands: a second sighting would be taken for another message.
+std::unique_ptr<Scene> look_ahead() {
+  auto stage = std::make_unique<LaneStage>(1, 1);
+  stage->publish(1, {1});
+  auto taker = std::make_shared<Taker>(*stage, 2, 0, false);
+  stage->add("taker 2", 2, false, [taker] {
+    for (;;) {
+      const uint64_t seen = changes();
+      if (taker->take() != 0) break;
+      await_change(seen);
+    }
+    if (taker->take() != 0) taker->release();
+    taker->release();
+  });
+  return stage;
+}
+
 std::unique_ptr<Scene> in_hand() { return std::make_unique<InHandStage>(); }
 
 }  // namespace
@@ -175,6 +192,7 @@ void add_lane_plays(std::vector<Play>& plays) {
   plays.push_back({"stale-route", "a push with the route of before meets close, settlement and a successor", usual, all, stale_route});
   plays.push_back({"stale-full", "the same with a full lane and a taker", usual, all, stale_route_full});
   plays.push_back({"two-deaths", "a fan-out; the publisher and a receiver die", {{2, 1}, {1, 2}}, all, two_deaths});
+  plays.push_back({"look-ahead", "a receiver looks for more with a message in its hands", usual, all, look_ahead});
   plays.push_back({"in-hand", "a receiver dies with a message in its hands", {{1, 1}}, {{2, 1}, {1, 2}}, in_hand});
 }
 

@@ -247,6 +247,13 @@ void Machine::drain_all() noexcept {
   for (uint32_t i = 0; i < fiber_count_; ++i) flush(fibers_[i], fibers_[i].held_count);
 }
 
+void Machine::fence_all() noexcept {
+  if (current_ == nullptr) return;
+  finish_plain_write();
+  point(nullptr, 0, true);
+  drain_all();
+}
+
 // How many of a fiber's stores must be visible before those bytes are.
 uint32_t Machine::reach(const Fiber& fiber, const void* place, std::size_t bytes) const noexcept {
   const auto* first = static_cast<const std::byte*>(place);
@@ -462,7 +469,9 @@ void Machine::point(const void* place, std::size_t bytes, bool may_switch) noexc
     const Option chosen = choose({options, count}, ':');
     Fiber& other = fibers_[chosen.fiber];
     switch (chosen.kind) {
-      case Option::Go: return;
+      case Option::Go:
+        saw(0);  // Behind the point is another place than before it, whatever comes next.
+        return;
       case Option::Switch:
         --left_.preemptions;
         switch_to(other);

@@ -109,9 +109,9 @@ class Machine {
   void inherit() noexcept;
   // In the place of an atomic store to shared memory.
   void store(void* place, const void* value, std::size_t bytes, bool is_fence) noexcept;
-  // A fence: what lingers becomes visible. All: everybody's, as membarrier does.
+  // A fence: what lingers becomes visible. fence_all(): everybody's, as membarrier does, and a point.
   void drain_own() noexcept;
-  void drain_all() noexcept;
+  void fence_all() noexcept;
   // Around a change that is made at once.
   void before_change(void* place, std::size_t bytes) noexcept;
   void after_change() noexcept;
@@ -208,6 +208,7 @@ class Machine {
   void changed(Fiber* by, uint32_t word, uint64_t before, uint64_t after) noexcept;
   void change_now(Fiber& by, const Held& held) noexcept;
   void flush(Fiber& fiber, uint32_t count) noexcept;
+  void drain_all() noexcept;
   static void show(Fiber& fiber) noexcept;   // Its buffer into the memory.
   static void hide(Fiber& fiber) noexcept;
   uint32_t reach(const Fiber& fiber, const void* place, std::size_t bytes) const noexcept;

@@ -172,6 +172,10 @@ void Stage::drain(uint32_t agent) {
   for (base::AtomicPair& held : fabric.block(agent).held) {
     const control::Delivery delivery{held.low.load(), layout::unpack(held.high.load()).bit};
     if (delivery.reference == 0) continue;
+    if (control::is_open(fabric.map(), delivery)) {
+      const uint32_t id = read_payload(*chunks().find(layout::reference_chunk(delivery.reference)));
+      has_lost_owner_ = has_lost_owner_ || id == 0 || records[id].taken[agent] == 0;
+    }
     (void)memory::release(chunks(), delivery.reference, delivery.bit);
     base::Pair entry{held.low.load(), held.high.load()};
     (void)held.compare_exchange(entry, {0, 0});
@@ -193,7 +197,7 @@ bool Stage::may_sleep(uint32_t agent) {
 }
 
 Finding Stage::ask_records() {
-  if (has_lost_owner_) return {Harm::Leaked, "a slot is taken, and by nobody who has its message"};
+  if (has_lost_owner_) return {Harm::Leaked, "a message is in somebody's hands who does not know of it"};
   if (records[0].is_torn) return {Harm::Wrong, "somebody read a message that is torn"};
   for (uint32_t id = 1; id < kMessagesMax; ++id) {
     const Record& record = records[id];
@@ -524,7 +528,8 @@ uint32_t Taker::take() {
     bool is_whole = id != 0;
     if ((header->flags & layout::kFlagLinked) != 0) {
       layout::ChunkHeader* link = stage_.chunks().find(layout::reference_chunk(header->link));
-      is_whole = is_whole && link != nullptr && (link->role != layout::ChunkRole::Continuation || read_payload(*link) == id);
+      is_whole = is_whole && link != nullptr && layout::same_generation(header->link, memory::read_holders(*link).generation) &&
+                 (link->role != layout::ChunkRole::Continuation || read_payload(*link) == id);
     }
     stage_.took(agent_, is_whole ? id : 0);
     in_hand_.push_back({slot.low, holders.generation, state.bit, position, slot, id});
@@ -537,7 +542,8 @@ void Taker::release() {
   in_hand_.erase(in_hand_.begin());
   layout::ChunkHeader* header = stage_.chunks().find(layout::reference_chunk(one.reference));
   if (read_payload(*header) != one.id) stage_.took(agent_, 0);  // It changed in our hands.
-  (void)memory::release_seen(stage_.chunks(), one.reference, one.generation, one.bit);
+  // Nobody else may have let it go.
+  if (memory::release_seen(stage_.chunks(), one.reference, one.generation, one.bit) == memory::Release::Gone) stage_.took(agent_, 0);
   stage_.released(agent_, one.id);
   if (!one.held && source_.give_back(one.position, one.slot)) return;
   memory::unhold(block_, one.reference, one.bit);

@@ -174,7 +174,7 @@ class ChannelStage : public Stage {
       while (!end.has_message()) sleep_unless(header_->doorbell, [&] { return end.has_message(); });
       if (read(end.front_payload()) != id || end.front().payload_bytes != 8) records[0].is_torn = true;
       taken_ = id;
-      note(read(end.front_payload()));
+      note(read(end.front_payload()) * 2 + (records[0].is_torn ? 1 : 0));
       end.pop();
       popped_ = id;
       note(id);
