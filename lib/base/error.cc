@@ -74,7 +74,7 @@ constexpr Advice kAdvice[] = {
     {ENOSPC, "there is no room left where it would be, or no more of its kind are allowed", "make room (df), then try again"},
     {EFBIG, "files of this process may not be so large", "raise its limit (ulimit -f), or configure less memory"},
     {EDQUOT, "the user's quota is used up", "make room, then try again"},
-    {EAGAIN, "a limit of processes, memory or time stands in the way for now", "see ulimit -a; then try again"},
+    {EAGAIN, "a limit of processes, memory or time stands in the way", "see ulimit -a; then try again"},
     {EINTR, "a signal interrupted it", "try again"},
     {EIO, "the device or file system reports damage", "see dmesg"},
     {EBADF, "a descriptor was closed by somebody else in this process", "let the program close only what it has opened"},
